@@ -1,0 +1,10 @@
+//! How commands are judged: pure functions from the state to events and a reply. Nothing here can write.
+
+mod catalog;
+mod commit;
+mod delete;
+pub(crate) mod due;
+pub(crate) mod readers;
+mod receive;
+mod send;
+mod visibility;

@@ -1,0 +1,86 @@
+//! Creating, changing, purging and deleting queues (A1, A3, B8).
+
+use crate::{
+    AttributeChanges, Attributes, Event, State,
+    command::{Command, Context, CreateQueue, Decision, DeleteQueue, PurgeQueue, SetQueueAttributes},
+    reply::{QueueCreated, Rejected},
+};
+
+impl Command for CreateQueue {
+    type Reply = QueueCreated;
+
+    /// The same name with equal given attributes answers the queue that is there (A1).
+    fn decide(&self, state: &State, context: &Context) -> Decision<QueueCreated> {
+        if let Err(rejected) = self.attributes.check() {
+            return Decision::unchanged(Err(rejected));
+        }
+        if let Some(queue) = state.names.get(&self.name).and_then(|generation| state.queues.get(generation)) {
+            let reply = match self.attributes.first_difference(&queue.attributes) {
+                Some(attribute) => Err(Rejected::QueueExists { attribute }),
+                None => Ok(QueueCreated { generation: queue.generation, created: false }),
+            };
+            return Decision::unchanged(reply);
+        }
+        let queue = state.last_generation.next();
+        let attributes = self.attributes.applied_to(&Attributes::default());
+        let event = Event::QueueCreated { queue, name: self.name.clone(), attributes, at: context.now };
+        Decision::new(vec![event], QueueCreated { generation: queue, created: true })
+    }
+}
+
+impl Command for SetQueueAttributes {
+    type Reply = ();
+
+    fn decide(&self, state: &State, context: &Context) -> Decision<()> {
+        match changed(&self.changes, state, self) {
+            Ok(None) => Decision::unchanged(Ok(())),
+            Ok(Some((queue, attributes))) => {
+                Decision::new(vec![Event::QueueChanged { queue, attributes, at: context.now }], ())
+            }
+            Err(rejected) => Decision::unchanged(Err(rejected)),
+        }
+    }
+}
+
+/// The attributes after a change, unless nothing changes; the fixed ones may only be given as they are (S8).
+fn changed(
+    changes: &AttributeChanges,
+    state: &State,
+    command: &SetQueueAttributes,
+) -> Result<Option<(crate::words::QueueGeneration, Attributes)>, Rejected> {
+    changes.check()?;
+    let queue = state.find(&command.queue)?;
+    let fixed = AttributeChanges { delivery: changes.delivery, scope: changes.scope, ..AttributeChanges::default() };
+    if let Some(attribute) = fixed.first_difference(&queue.attributes) {
+        return Err(Rejected::AttributeFixed { attribute });
+    }
+    let attributes = changes.applied_to(&queue.attributes);
+    Ok((attributes != queue.attributes).then_some((queue.generation, attributes)))
+}
+
+impl Command for PurgeQueue {
+    /// How many messages went.
+    type Reply = u64;
+
+    /// At once and as one; messages that a claim holds stay (A3, B8).
+    fn decide(&self, state: &State, _context: &Context) -> Decision<u64> {
+        match state.find(&self.queue) {
+            Ok(queue) => {
+                let purged = queue.messages.len() as u64 - queue.claimed;
+                Decision::new(vec![Event::QueuePurged { queue: queue.generation }], purged)
+            }
+            Err(rejected) => Decision::unchanged(Err(rejected)),
+        }
+    }
+}
+
+impl Command for DeleteQueue {
+    type Reply = ();
+
+    fn decide(&self, state: &State, _context: &Context) -> Decision<()> {
+        match state.find(&self.queue) {
+            Ok(queue) => Decision::new(vec![Event::QueueDeleted { queue: queue.generation }], ()),
+            Err(rejected) => Decision::unchanged(Err(rejected)),
+        }
+    }
+}

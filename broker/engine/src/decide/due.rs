@@ -1,0 +1,123 @@
+//! What happens by itself as time passes: leases and claim limits end, retention passes, keys are freed, and the
+//! journal sees the time (H2, H3). Bounded: what is left is settled in the next turn, before any command.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Event, State,
+    decide::visibility::taken_back,
+    event::{BurnCause, ReturnCause},
+    limits,
+    state::{Due, queue::Queue},
+    words::{ActiveTime, ClaimNumber, QueueGeneration, ReaderId, SequenceNumber, Timestamp},
+};
+
+/// What is due at an instant.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The facts, in order.
+    pub events: Vec<Event>,
+    /// Whether that is all. Otherwise no command may be decided in this turn (H3).
+    pub complete: bool,
+}
+
+impl State {
+    /// What is due at `now`, at most [`limits::SETTLED_IN_A_TURN`] leases and as many expired messages.
+    pub(crate) fn settle(&self, now: Timestamp) -> Settlement {
+        let active = self.active(now);
+        let mut settlement = self.lapses(active);
+        let expired = self.expiries(now);
+        settlement.complete &= expired.complete;
+        // The messages of a burnt claim are judged by retention once they are back (B8): in the next turn.
+        settlement.complete &= !settlement.events.iter().any(|event| matches!(event, Event::ClaimBurnt { .. }));
+        settlement.events.extend(expired.events);
+        settlement.events.extend(self.queues.values().filter_map(|queue| forgettable(queue, active)));
+        settlement
+    }
+
+    /// Leases and claims that lapsed, in the order of their deadlines.
+    fn lapses(&self, active: ActiveTime) -> Settlement {
+        let mut returned: BTreeMap<QueueGeneration, BTreeMap<SequenceNumber, u32>> = BTreeMap::new();
+        let mut events = Vec::new();
+        let mut due = self.dues.iter().take_while(|(at, ..)| *at <= active);
+        for &(_, generation, what) in due.by_ref().take(limits::SETTLED_IN_A_TURN) {
+            let Some(queue) = self.queues.get(&generation) else { continue };
+            match what {
+                Due::Lease(sequence) => {
+                    let fallen = returned.entry(generation).or_default();
+                    let Some(message) = queue.messages.get(&sequence) else { continue };
+                    if let Some(lease) = message.lease()
+                        && !fallen.contains_key(&sequence)
+                    {
+                        let back = taken_back(queue, sequence, message, lease, fallen);
+                        fallen.extend(back);
+                    }
+                }
+                Due::Claim(reader, number) => events.push(burnt(generation, reader, number)),
+            }
+        }
+        let complete = due.next().is_none();
+        let lapsed = returned.into_iter().map(|(queue, messages)| Event::MessagesReturned {
+            queue,
+            cause: ReturnCause::Lapsed,
+            messages: messages.into_iter().collect(),
+        });
+        events.extend(lapsed);
+        Settlement { events, complete }
+    }
+
+    /// Messages whose retention passed and that no claim holds (R9, B8).
+    fn expiries(&self, now: Timestamp) -> Settlement {
+        let mut settlement = Settlement { events: Vec::new(), complete: true };
+        for queue in self.queues.values() {
+            let mut expired = expired(queue, now);
+            let messages: Vec<_> = expired.by_ref().take(limits::SETTLED_IN_A_TURN).collect();
+            settlement.complete &= expired.next().is_none();
+            if !messages.is_empty() {
+                settlement.events.push(Event::MessagesExpired { queue: queue.generation, messages });
+            }
+        }
+        settlement
+    }
+
+    /// The next instant at which [`Self::settle`] has something to do, or a tick is wanted (H2).
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let due = self.dues.first().map(|(at, ..)| self.wall(*at));
+        let keys = self.queues.values().filter_map(|queue| queue.keys.expiry(0)).min();
+        let keys = keys.map(|at| self.wall(ActiveTime(at.0 + limits::KEY_LINGER)));
+        let tick = self.wants_ticks().then(|| Timestamp(self.time.0 + limits::TICK));
+        [due, keys, tick].into_iter().flatten().min()
+    }
+
+    /// Whether anything lives that downtime must not count against (H2).
+    pub(crate) fn wants_ticks(&self) -> bool {
+        !self.dues.is_empty() || self.queues.values().any(|queue| queue.keys.len() > 0)
+    }
+}
+
+fn burnt(queue: QueueGeneration, reader: ReaderId, number: ClaimNumber) -> Event {
+    Event::ClaimBurnt { queue, reader, number, cause: BurnCause::Lapsed }
+}
+
+/// The expired messages of a queue. Sequence numbers rise with the time of sending, so the first that is not expired
+/// ends the search.
+pub(crate) fn expired(queue: &Queue, now: Timestamp) -> impl Iterator<Item = SequenceNumber> {
+    let retention = queue.attributes.retention;
+    queue
+        .messages
+        .iter()
+        .take_while(move |(_, message)| message.sent_at.0 + retention <= now.0)
+        .filter(|(_, message)| !message.is_claimed())
+        .map(|(sequence, _)| *sequence)
+}
+
+/// The watermark that frees keys which expired a while ago: seldom, because each is judged by its own time anyway (H3).
+fn forgettable(queue: &Queue, now: ActiveTime) -> Option<Event> {
+    let oldest = queue.keys.expiry(0)?;
+    if oldest.0 + limits::KEY_LINGER > now.0 {
+        return None;
+    }
+    let bound = queue.keys.expiry(limits::KEYS_FORGOTTEN_AT_ONCE);
+    let through = bound.map_or(now, |bound| ActiveTime(bound.0.min(now.0)));
+    Some(Event::KeysForgotten { queue: queue.generation, through })
+}

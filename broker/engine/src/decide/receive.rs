@@ -1,0 +1,93 @@
+//! Delivering messages (O1 to O5, L10).
+
+use crate::{
+    Event, State,
+    command::{Command, Context, Decision, Receive},
+    limits,
+    reply::Delivered,
+    state::queue::Queue,
+    words::{ActiveTime, GroupId, SequenceNumber},
+};
+
+impl Command for Receive {
+    /// What is delivered, group by group.
+    type Reply = Vec<Delivered>;
+
+    /// As many as possible of the group that is free for longest, then of the next (O1, O2). At the in-flight cap
+    /// nothing is delivered, without an error (L10).
+    fn decide(&self, state: &State, context: &Context) -> Decision<Self::Reply> {
+        match state.find(&self.queue) {
+            Ok(queue) => deliver(self, state, queue, context),
+            Err(rejected) => Decision::unchanged(Err(rejected)),
+        }
+    }
+
+    fn found_nothing(reply: &Self::Reply) -> bool {
+        reply.is_empty()
+    }
+}
+
+fn deliver(command: &Receive, state: &State, queue: &Queue, context: &Context) -> Decision<Vec<Delivered>> {
+    let room = limits::IN_FLIGHT.saturating_sub(queue.in_flight);
+    let most = room.min(command.max_messages.min(limits::RECEIVE_MESSAGES).into());
+    let timeout = command.visibility.unwrap_or(queue.attributes.visibility).min(limits::VISIBILITY);
+    let received_at = state.active(context.now);
+    let visible_at = ActiveTime(received_at.0 + timeout);
+    let mut epoch = queue.last_epoch;
+    let (mut events, mut delivered) = (Vec::new(), Vec::new());
+    for (group, chosen) in choose(queue, most, limits::RECEIVE_BYTES, usize::MAX) {
+        epoch = epoch.next();
+        let mut messages = Vec::with_capacity(chosen.len());
+        for sequence in chosen {
+            let message = &queue.messages[&sequence];
+            messages.push((sequence, message.receives + 1));
+            delivered.push(Delivered {
+                generation: queue.generation,
+                sequence,
+                group: group.clone(),
+                body: message.body,
+                epoch,
+                receives: message.receives + 1,
+                sent_at: message.sent_at,
+                first_received_at: message.first_received_at.unwrap_or(context.now),
+                visible_at: state.wall(visible_at),
+            });
+        }
+        let at = context.now;
+        events.push(Event::MessagesReceived { queue: queue.generation, epoch, at, received_at, visible_at, messages });
+    }
+    Decision::new(events, delivered)
+}
+
+/// Chooses messages for a receive or a claim: free groups by their turn, of each the leading free messages, within
+/// the limits on messages, bytes and groups. The first message always fits.
+pub(super) fn choose(
+    queue: &Queue,
+    max_messages: u64,
+    max_bytes: u64,
+    max_groups: usize,
+) -> Vec<(GroupId, Vec<SequenceNumber>)> {
+    let mut chosen: Vec<(GroupId, Vec<SequenceNumber>)> = Vec::new();
+    let (mut count, mut bytes) = (0_u64, 0_u64);
+    for group in queue.free.values().take(max_groups) {
+        let mut of_group = Vec::new();
+        let mut full = false;
+        for (sequence, message) in queue.deliverable(group) {
+            let size = u64::from(message.body.size);
+            if count >= max_messages || (count > 0 && bytes + size > max_bytes) {
+                full = true;
+                break;
+            }
+            count += 1;
+            bytes += size;
+            of_group.push(sequence);
+        }
+        if !of_group.is_empty() {
+            chosen.push((group.clone(), of_group));
+        }
+        if full || count >= max_messages {
+            break;
+        }
+    }
+    chosen
+}

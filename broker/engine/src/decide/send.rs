@@ -1,0 +1,120 @@
+//! Sending with deduplication (S1 to S9). The same judgement serves the outputs of a commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    DeduplicationScope, Event, State,
+    command::{Command, Context, Decision, Send, SendEntry},
+    limits,
+    reply::{Accepted, Rejected},
+    state::queue::Queue,
+    words::{ActiveTime, BodyRef, DeduplicationKey, GroupId, Position, QueueGeneration, SequenceNumber},
+};
+
+/// Sends that are being decided: what they would store, on top of a state that does not know them yet.
+pub(super) struct Sending<'a> {
+    state: &'a State,
+    context: Context,
+    now: ActiveTime,
+    sequences: BTreeMap<QueueGeneration, SequenceNumber>,
+    keys: BTreeMap<(QueueGeneration, DeduplicationKey), SequenceNumber>,
+    stored_bytes: u64,
+    /// The events so far.
+    pub(super) events: Vec<Event>,
+    /// Which bodies they store, in order.
+    pub(super) bodies: Vec<u32>,
+}
+
+impl<'a> Sending<'a> {
+    pub(super) fn new(state: &'a State, context: &Context) -> Self {
+        Self {
+            state,
+            context: *context,
+            now: state.active(context.now),
+            sequences: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            stored_bytes: 0,
+            events: Vec::new(),
+            bodies: Vec::new(),
+        }
+    }
+
+    /// Judges one entry; `body` is its index among the command's bodies.
+    pub(super) fn send(&mut self, queue: &Queue, entry: &SendEntry, body: u32) -> Result<Accepted, Rejected> {
+        let generation = queue.generation;
+        if !entry.explicit_id && !queue.attributes.content_based {
+            return Err(Rejected::DeduplicationIdMissing);
+        }
+        let key = match queue.attributes.scope {
+            DeduplicationScope::Queue => entry.queue_key,
+            DeduplicationScope::MessageGroup => entry.group_key,
+        };
+        // A duplicate comes first: a repeat of what was accepted must succeed, whatever has changed since (S6).
+        let before = self.keys.get(&(generation, key)).copied().or_else(|| queue.keys.live(key, self.now));
+        if let Some(sequence) = before {
+            return Ok(Accepted { generation, sequence, duplicate: true });
+        }
+        if entry.size > queue.attributes.max_message_size {
+            return Err(Rejected::MessageTooLong { limit: queue.attributes.max_message_size });
+        }
+        let cost = u64::from(entry.size) + limits::MESSAGE_OVERHEAD;
+        if self.stored_bytes + cost > self.context.space.for_sends {
+            return Err(Rejected::StorageFull);
+        }
+        self.stored_bytes += cost;
+        let sequence = self.sequences.get(&generation).copied().unwrap_or(queue.last_sequence).next();
+        self.sequences.insert(generation, sequence);
+        self.keys.insert((generation, key), sequence);
+        let body = BodyRef { position: self.place(body), size: entry.size };
+        self.events.push(Event::MessageSent {
+            queue: generation,
+            sequence,
+            group: entry.group.clone(),
+            key,
+            key_expires_at: ActiveTime(self.now.0 + queue.attributes.window),
+            body,
+            at: self.context.now,
+        });
+        Ok(Accepted { generation, sequence, duplicate: false })
+    }
+
+    /// Stores one of the command's bodies at the next place of the frame.
+    pub(super) fn place(&mut self, body: u32) -> Position {
+        let stored = u32::try_from(self.bodies.len()).expect("a frame holds far fewer bodies than 2^32");
+        self.bodies.push(body);
+        Position { frame: self.context.frame, index: self.context.next_body + stored }
+    }
+
+    /// The state under the sends.
+    pub(super) fn state(&self) -> &'a State {
+        self.state
+    }
+}
+
+impl Command for Send {
+    /// One outcome for each entry, in their order.
+    type Reply = Vec<Result<Accepted, Rejected>>;
+
+    /// A rejected entry rejects the later ones of its group (H1), so that no message overtakes another.
+    fn decide(&self, state: &State, context: &Context) -> Decision<Self::Reply> {
+        let queue = match state.find(&self.queue) {
+            Ok(queue) => queue,
+            Err(rejected) => return Decision::unchanged(Err(rejected)),
+        };
+        let mut sending = Sending::new(state, context);
+        let mut stopped: BTreeSet<&GroupId> = BTreeSet::new();
+        let mut outcomes = Vec::with_capacity(self.entries.len());
+        for (entry, index) in self.entries.iter().zip(0..) {
+            let outcome = if stopped.contains(&entry.group) {
+                Err(Rejected::EarlierRejected)
+            } else {
+                sending.send(queue, entry, index)
+            };
+            if outcome.is_err() {
+                stopped.insert(&entry.group);
+            }
+            outcomes.push(outcome);
+        }
+        Decision { events: sending.events, bodies: sending.bodies, reply: Ok(outcomes) }
+    }
+}

@@ -1,0 +1,178 @@
+//! The engine: `apply(command, now) = settle(now) + decide(&self) -> events + evolve(&mut self, &event)`. The shell
+//! calls these in that order; nothing here knows a clock, a disk or a thread.
+
+use crate::{
+    Event, State,
+    command::{Command, Context, Decision, QueueRef, ReaderRef},
+    decide::due::Settlement,
+    limits,
+    reply::Rejected,
+    view::{ClaimContents, PeekedMessage, QueueView, ReaderView, StoredValue, TimeJump},
+    words::{ClaimNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber, Timestamp},
+};
+
+/// The broker's state machine. Two engines that evolved through the same events are equal.
+#[derive(Debug, Default, PartialEq)]
+pub struct Engine {
+    state: State,
+}
+
+impl Engine {
+    /// An engine without queues, at time 0.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies a fact. Replay is nothing else.
+    pub fn evolve(&mut self, event: &Event) {
+        self.state.evolve(event);
+    }
+
+    /// Judges a command; the caller evolves the events, in order, before the next decision.
+    #[must_use]
+    pub fn decide<C: Command>(&self, command: &C, context: &Context) -> Decision<C::Reply> {
+        command.decide(&self.state, context)
+    }
+
+    /// What is due at `now`; to be evolved before any command is decided (H3).
+    #[must_use]
+    pub fn settle(&self, now: Timestamp) -> Settlement {
+        self.state.settle(now)
+    }
+
+    /// The instant itself, when it is later than the newest journalled one (H2).
+    #[must_use]
+    pub fn tick(&self, now: Timestamp) -> Option<Event> {
+        (now > self.state.time).then_some(Event::Ticked { at: now })
+    }
+
+    /// Whether time should be journalled although nothing else happens (H2).
+    #[must_use]
+    pub fn tick_due(&self, now: Timestamp) -> bool {
+        self.state.wants_ticks() && now.0 >= self.state.time.0 + limits::TICK
+    }
+
+    /// The first event after a start with history: the downtime since the newest journalled instant (H2).
+    #[must_use]
+    pub fn resume(&self, wall: Timestamp) -> Event {
+        let at = wall.max(self.state.time);
+        Event::Resumed { at, gap: at.0 - self.state.time.0 }
+    }
+
+    /// Messages that a downtime of more than a day would expire at once (H2).
+    #[must_use]
+    pub fn expired_by_gap(&self, wall: Timestamp) -> Option<TimeJump> {
+        self.state.expired_by_gap(wall)
+    }
+
+    /// The newest journalled instant.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.state.time
+    }
+
+    /// When the engine next wants a turn of its own.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.state.next_deadline()
+    }
+
+    /// The state as events that build it again (H6).
+    pub fn distilled(&self) -> impl Iterator<Item = Event> {
+        self.state.distilled()
+    }
+
+    /// Checks every invariant.
+    ///
+    /// # Errors
+    /// Names the first violation.
+    pub fn check(&self) -> Result<(), String> {
+        self.state.check()
+    }
+
+    /// The present generation of a queue name.
+    #[must_use]
+    pub fn generation(&self, name: &QueueName) -> Option<QueueGeneration> {
+        self.state.names.get(name).copied()
+    }
+
+    /// A queue's attributes and counts.
+    ///
+    /// # Errors
+    /// [`Rejected::QueueNotFound`], [`Rejected::QueueGenerationChanged`].
+    pub fn describe(&self, queue: &QueueRef) -> Result<QueueView, Rejected> {
+        self.state.describe(queue)
+    }
+
+    /// Queues in the order of their names: those with the prefix, after a name, at most `max`.
+    #[must_use]
+    pub fn queues(&self, prefix: &str, after: &str, max: usize) -> Vec<QueueView> {
+        self.state.list(prefix, after, max)
+    }
+
+    /// Messages in order, without taking them; at most `max`, and `max_bytes` of bodies (one always fits).
+    ///
+    /// # Errors
+    /// [`Rejected::QueueNotFound`], [`Rejected::QueueGenerationChanged`].
+    pub fn peek(
+        &self,
+        queue: &QueueRef,
+        group: Option<&GroupId>,
+        after: SequenceNumber,
+        max: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<PeekedMessage>, Rejected> {
+        self.state.peek(queue, group, after, max, max_bytes)
+    }
+
+    /// An open claim's messages in order, and its groups' stored values, for the holder of `epoch`; each group is in
+    /// one of `shards` (B6).
+    ///
+    /// # Errors
+    /// [`Rejected::ClaimFenced`], [`Rejected::ClaimBurnt`], [`Rejected::ClaimNotOpen`], or that queue or reader are
+    /// not there.
+    pub fn claim_contents(
+        &self,
+        reader: &ReaderRef,
+        number: ClaimNumber,
+        epoch: Epoch,
+        shard: u32,
+        shards: u32,
+    ) -> Result<ClaimContents, Rejected> {
+        self.state.claim_contents(reader, number, epoch, shard, shards)
+    }
+
+    /// Stored values of a group, or the reader's own, in the order of their keys; at most `max`, and `max_bytes`
+    /// (one always fits).
+    ///
+    /// # Errors
+    /// When queue or reader are not there.
+    pub fn values(
+        &self,
+        reader: &ReaderRef,
+        group: Option<&GroupId>,
+        prefix: &str,
+        after: &str,
+        max: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<StoredValue>, Rejected> {
+        self.state.values(reader, group, prefix, after, max, max_bytes)
+    }
+
+    /// The readers of a queue, by name.
+    ///
+    /// # Errors
+    /// When the queue is not there, or not strict.
+    pub fn readers(&self, queue: &QueueRef) -> Result<Vec<ReaderView>, Rejected> {
+        self.state.readers(queue)
+    }
+
+    /// One reader.
+    ///
+    /// # Errors
+    /// As [`Self::readers`], and [`Rejected::ReaderNotFound`].
+    pub fn reader(&self, queue: &QueueRef, name: &Label) -> Result<ReaderView, Rejected> {
+        self.state.reader(queue, name)
+    }
+}

@@ -1,0 +1,315 @@
+//! What happened, as absolute facts: replaying events needs no clock, no attribute of that time and no command.
+//! What a client could notice is an event (design idea 2). A message in [`Event::MessagesReceived`] and its like
+//! carries its receive count after the event.
+
+use crate::{
+    Attributes,
+    reply::Accepted,
+    words::{
+        ActiveTime, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
+        QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp, ValueKey,
+    },
+};
+
+/// A message and its receive count after the event.
+pub type Counted = (SequenceNumber, u32);
+
+/// Why messages became free again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReturnCause {
+    /// The lease ended (R3).
+    Lapsed,
+    /// The holder gave it back (O5).
+    GivenBack,
+}
+
+/// Why a claim's number was burnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BurnCause {
+    /// It was abandoned.
+    Abandoned,
+    /// Its reader's limit passed.
+    Lapsed,
+}
+
+/// A stored value changed: its new place, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueChanged {
+    /// A group; absent: the reader's own.
+    pub group: Option<GroupId>,
+    /// Its key.
+    pub key: ValueKey,
+    /// Where it lies now; absent: removed.
+    pub body: Option<BodyRef>,
+}
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub enum Event {
+    /// The journal saw this instant (H2).
+    Ticked {
+        at: Timestamp,
+    },
+    /// The broker started after `gap` milliseconds of downtime (H2).
+    Resumed {
+        at: Timestamp,
+        gap: u64,
+    },
+    QueueCreated {
+        queue: QueueGeneration,
+        name: QueueName,
+        attributes: Attributes,
+        at: Timestamp,
+    },
+    QueueChanged {
+        queue: QueueGeneration,
+        attributes: Attributes,
+        at: Timestamp,
+    },
+    QueuePurged {
+        queue: QueueGeneration,
+    },
+    QueueDeleted {
+        queue: QueueGeneration,
+    },
+    MessageSent {
+        queue: QueueGeneration,
+        sequence: SequenceNumber,
+        group: GroupId,
+        key: DeduplicationKey,
+        key_expires_at: ActiveTime,
+        body: BodyRef,
+        at: Timestamp,
+    },
+    /// Messages of one group were delivered under one grant.
+    MessagesReceived {
+        queue: QueueGeneration,
+        epoch: Epoch,
+        at: Timestamp,
+        received_at: ActiveTime,
+        visible_at: ActiveTime,
+        messages: Vec<Counted>,
+    },
+    MessagesReturned {
+        queue: QueueGeneration,
+        cause: ReturnCause,
+        messages: Vec<Counted>,
+    },
+    MessagesDeleted {
+        queue: QueueGeneration,
+        messages: Vec<SequenceNumber>,
+    },
+    VisibilityChanged {
+        queue: QueueGeneration,
+        messages: Vec<(SequenceNumber, ActiveTime)>,
+    },
+    /// Retention passed (R9).
+    MessagesExpired {
+        queue: QueueGeneration,
+        messages: Vec<SequenceNumber>,
+    },
+    /// Keys that expired up to here were freed; each was judged by its own time before (H3).
+    KeysForgotten {
+        queue: QueueGeneration,
+        through: ActiveTime,
+    },
+    /// A reader was opened; its open claims got new epochs.
+    ReaderOpened {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        name: Label,
+        generation: Epoch,
+        instance: Label,
+        claim_limit: Option<u64>,
+        epochs: Vec<(ClaimNumber, Epoch)>,
+    },
+    ReaderDropped {
+        queue: QueueGeneration,
+        reader: ReaderId,
+    },
+    ClaimOpened {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        number: ClaimNumber,
+        epoch: Epoch,
+        at: Timestamp,
+        lapses_at: Option<ActiveTime>,
+        messages: Vec<Counted>,
+    },
+    /// A worker holds the claim now; `messages` are those whose receive was counted.
+    ClaimTaken {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        number: ClaimNumber,
+        epoch: Epoch,
+        worker: Label,
+        messages: Vec<Counted>,
+    },
+    ClaimBurnt {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        number: ClaimNumber,
+        cause: BurnCause,
+    },
+    ClaimCommitted {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        number: ClaimNumber,
+        id: Label,
+        digest: ContentDigest,
+        commit: CommitNumber,
+        outputs: Vec<Accepted>,
+        values: Vec<ValueChanged>,
+    },
+    /// Deliveries were finished by a commit.
+    DeliveriesCommitted {
+        queue: QueueGeneration,
+        id: Label,
+        digest: ContentDigest,
+        messages: Vec<SequenceNumber>,
+        outputs: Vec<Accepted>,
+    },
+    /// Reader-wide values changed.
+    ValuesCommitted {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        id: Label,
+        digest: ContentDigest,
+        outputs: Vec<Accepted>,
+        values: Vec<ValueChanged>,
+    },
+    /// A piece of a distilled state; only a checkpoint holds it.
+    Restored(Restored),
+}
+
+/// A piece of a state that was distilled into events: `replay(distilled(s)) == s`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub enum Restored {
+    Clock {
+        time: Timestamp,
+        downtime: u64,
+        last_generation: QueueGeneration,
+    },
+    Queue {
+        queue: QueueGeneration,
+        name: QueueName,
+        attributes: Attributes,
+        created_at: Timestamp,
+        modified_at: Timestamp,
+        last_sequence: SequenceNumber,
+        last_epoch: Epoch,
+        last_reader: ReaderId,
+        next_turn: u64,
+    },
+    Message {
+        queue: QueueGeneration,
+        sequence: SequenceNumber,
+        group: GroupId,
+        body: BodyRef,
+        sent_at: Timestamp,
+        first_received_at: Option<Timestamp>,
+        receives: u32,
+        lease: Option<RestoredLease>,
+    },
+    /// A group that is free, and its turn among the free ones (O2).
+    FreeGroup {
+        queue: QueueGeneration,
+        group: GroupId,
+        turn: u64,
+    },
+    Key {
+        queue: QueueGeneration,
+        key: DeduplicationKey,
+        sequence: SequenceNumber,
+        expires_at: ActiveTime,
+    },
+    Reader {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        name: Label,
+        generation: Epoch,
+        instance: Label,
+        claim_limit: Option<u64>,
+        last_number: ClaimNumber,
+        last_ended: ClaimNumber,
+        commits: CommitNumber,
+    },
+    Claim {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        number: ClaimNumber,
+        epoch: Epoch,
+        worker: Option<Label>,
+        opened_at: Timestamp,
+        lapses_at: Option<ActiveTime>,
+        messages: Vec<SequenceNumber>,
+    },
+    EndedClaim {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        number: ClaimNumber,
+        outcome: RestoredOutcome,
+    },
+    Value {
+        queue: QueueGeneration,
+        reader: ReaderId,
+        group: Option<GroupId>,
+        key: ValueKey,
+        body: BodyRef,
+    },
+    PastCommit {
+        queue: QueueGeneration,
+        id: Label,
+        digest: ContentDigest,
+        outputs: Vec<Accepted>,
+    },
+}
+
+/// A lease, in a distilled state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct RestoredLease {
+    pub epoch: Epoch,
+    pub received_at: ActiveTime,
+    pub visible_at: ActiveTime,
+}
+
+/// How a claim ended, in a distilled state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub enum RestoredOutcome {
+    Committed { id: Label, digest: ContentDigest, commit: CommitNumber, outputs: Vec<Accepted> },
+    Burnt,
+}
+
+impl Event {
+    /// The queue it is about: whoever waits there may have to look again (R2).
+    #[must_use]
+    pub fn queue(&self) -> Option<QueueGeneration> {
+        match self {
+            Self::Ticked { .. } | Self::Resumed { .. } => None,
+            Self::QueueCreated { queue, .. }
+            | Self::QueueChanged { queue, .. }
+            | Self::QueuePurged { queue }
+            | Self::QueueDeleted { queue }
+            | Self::MessageSent { queue, .. }
+            | Self::MessagesReceived { queue, .. }
+            | Self::MessagesReturned { queue, .. }
+            | Self::MessagesDeleted { queue, .. }
+            | Self::VisibilityChanged { queue, .. }
+            | Self::MessagesExpired { queue, .. }
+            | Self::KeysForgotten { queue, .. }
+            | Self::ReaderOpened { queue, .. }
+            | Self::ReaderDropped { queue, .. }
+            | Self::ClaimOpened { queue, .. }
+            | Self::ClaimTaken { queue, .. }
+            | Self::ClaimBurnt { queue, .. }
+            | Self::ClaimCommitted { queue, .. }
+            | Self::DeliveriesCommitted { queue, .. }
+            | Self::ValuesCommitted { queue, .. } => Some(*queue),
+            Self::Restored(_) => None,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The only writer of the state. Total and timeless: an event that names something unknown is counted as a stray and
+//! changes nothing, and the invariants refuse a state with strays.
+
+mod readers;
+mod restored;
+
+use crate::{
+    event::{Counted, Event},
+    state::{
+        Due, State,
+        keys::Key,
+        message::{Hold, Lease, Message},
+        queue::Queue,
+        reader::PastCommit,
+    },
+    words::{ActiveTime, QueueGeneration, SequenceNumber},
+};
+
+impl State {
+    /// Applies one fact.
+    pub(crate) fn evolve(&mut self, event: &Event) {
+        let known = self.apply(event);
+        if known.is_none() {
+            self.strays += 1;
+        }
+    }
+
+    /// `None`: the event names something that does not exist.
+    fn apply(&mut self, event: &Event) -> Option<()> {
+        match event {
+            Event::Ticked { at } => self.time = self.time.max(*at),
+            Event::Resumed { at, gap } => {
+                self.time = self.time.max(*at);
+                self.downtime += gap;
+            }
+            Event::QueueCreated { queue, name, attributes, at } => {
+                self.last_generation = *queue;
+                self.names.insert(name.clone(), *queue);
+                self.queues.insert(*queue, Queue::new(*queue, name.clone(), attributes.clone(), *at));
+            }
+            Event::QueueChanged { queue, attributes, at } => {
+                let queue = self.queues.get_mut(queue)?;
+                queue.attributes = attributes.clone();
+                queue.modified_at = *at;
+            }
+            Event::QueuePurged { queue } => self.purge(*queue)?,
+            Event::QueueDeleted { queue } => self.delete_queue(*queue)?,
+            Event::MessageSent { queue, .. } => {
+                let queue = self.queues.get_mut(queue)?;
+                send(queue, event);
+            }
+            Event::MessagesReceived { queue, epoch, at, received_at, visible_at, messages } => {
+                let lease = Lease { epoch: *epoch, received_at: *received_at, visible_at: *visible_at };
+                let dues = &mut self.dues;
+                let queue = self.queues.get_mut(queue)?;
+                queue.last_epoch = queue.last_epoch.max(*epoch);
+                for &(sequence, receives) in messages {
+                    queue.hold(sequence, Hold::Leased(lease), Some(receives))?;
+                    queue.note_first_receive(sequence, *at);
+                    dues.insert((*visible_at, queue.generation, Due::Lease(sequence)));
+                }
+            }
+            Event::MessagesReturned { queue, messages, .. } => self.free(*queue, messages)?,
+            Event::MessagesDeleted { queue, messages } | Event::MessagesExpired { queue, messages } => {
+                self.remove(*queue, messages)?;
+            }
+            Event::VisibilityChanged { queue, messages } => {
+                for (sequence, visible_at) in messages {
+                    self.extend(*queue, *sequence, *visible_at)?;
+                }
+            }
+            Event::KeysForgotten { queue, through } => self.queues.get_mut(queue)?.keys.forget(*through),
+            Event::DeliveriesCommitted { queue, id, digest, messages, outputs } => {
+                self.remove(*queue, messages)?;
+                let past = PastCommit { digest: *digest, outputs: outputs.clone() };
+                self.queues.get_mut(queue)?.commits.insert(id.clone(), past);
+            }
+            Event::ReaderOpened { .. }
+            | Event::ReaderDropped { .. }
+            | Event::ClaimOpened { .. }
+            | Event::ClaimTaken { .. }
+            | Event::ClaimBurnt { .. }
+            | Event::ClaimCommitted { .. }
+            | Event::ValuesCommitted { .. } => self.apply_to_reader(event)?,
+            Event::Restored(piece) => self.restore(piece)?,
+        }
+        Some(())
+    }
+
+    /// Removes messages, whoever holds them.
+    fn remove(&mut self, queue: QueueGeneration, messages: &[SequenceNumber]) -> Option<()> {
+        let found = self.queues.get_mut(&queue)?;
+        for sequence in messages {
+            let message = found.remove(*sequence)?;
+            if let Hold::Leased(lease) = message.hold {
+                self.dues.remove(&(lease.visible_at, queue, Due::Lease(*sequence)));
+            }
+        }
+        Some(())
+    }
+
+    /// Makes messages free again.
+    fn free(&mut self, queue: QueueGeneration, messages: &[Counted]) -> Option<()> {
+        let found = self.queues.get_mut(&queue)?;
+        for &(sequence, receives) in messages {
+            let before = found.hold(sequence, Hold::Free, Some(receives))?;
+            if let Hold::Leased(lease) = before {
+                self.dues.remove(&(lease.visible_at, queue, Due::Lease(sequence)));
+            }
+        }
+        Some(())
+    }
+
+    fn extend(&mut self, queue: QueueGeneration, sequence: SequenceNumber, visible_at: ActiveTime) -> Option<()> {
+        let before = self.queues.get_mut(&queue)?.set_visible_at(sequence, visible_at)?;
+        self.dues.remove(&(before, queue, Due::Lease(sequence)));
+        self.dues.insert((visible_at, queue, Due::Lease(sequence)));
+        Some(())
+    }
+
+    /// Removes what no claim holds, and every deduplication key (S5, B8).
+    fn purge(&mut self, queue: QueueGeneration) -> Option<()> {
+        let found = self.queues.get_mut(&queue)?;
+        found.keys.clear();
+        let gone: Vec<SequenceNumber> =
+            found.messages.iter().filter(|(_, message)| !message.is_claimed()).map(|(sequence, _)| *sequence).collect();
+        self.remove(queue, &gone)
+    }
+
+    fn delete_queue(&mut self, queue: QueueGeneration) -> Option<()> {
+        let gone = self.queues.remove(&queue)?;
+        self.names.remove(&gone.name);
+        self.dues.retain(|(_, of, _)| *of != queue);
+        Some(())
+    }
+}
+
+fn send(queue: &mut Queue, event: &Event) {
+    let Event::MessageSent { sequence, group, key, key_expires_at, body, at, .. } = event else { return };
+    queue.last_sequence = *sequence;
+    queue.keys.insert(*key, Key { sequence: *sequence, expires_at: *key_expires_at });
+    let message = Message {
+        group: group.clone(),
+        body: *body,
+        sent_at: *at,
+        first_received_at: None,
+        receives: 0,
+        hold: Hold::Free,
+    };
+    queue.push(*sequence, message);
+}

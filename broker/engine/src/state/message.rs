@@ -1,0 +1,50 @@
+//! One waiting message and who holds it.
+
+use crate::words::{ActiveTime, BodyRef, ClaimNumber, Epoch, GroupId, ReaderId, Timestamp};
+
+/// A message that is not deleted yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) group: GroupId,
+    pub(crate) body: BodyRef,
+    pub(crate) sent_at: Timestamp,
+    pub(crate) first_received_at: Option<Timestamp>,
+    pub(crate) receives: u32,
+    pub(crate) hold: Hold,
+}
+
+/// Who holds a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nobody: it is visible.
+    Free,
+    /// A receiver, until its lease ends.
+    Leased(Lease),
+    /// A claim, until it is committed or given back.
+    Claimed(ReaderId, ClaimNumber),
+}
+
+/// A delivery's hold on a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) epoch: Epoch,
+    pub(crate) received_at: ActiveTime,
+    pub(crate) visible_at: ActiveTime,
+}
+
+impl Message {
+    pub(crate) fn is_free(&self) -> bool {
+        self.hold == Hold::Free
+    }
+
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        match self.hold {
+            Hold::Leased(lease) => Some(lease),
+            Hold::Free | Hold::Claimed(..) => None,
+        }
+    }
+
+    pub(crate) fn is_claimed(&self) -> bool {
+        matches!(self.hold, Hold::Claimed(..))
+    }
+}

@@ -1,0 +1,198 @@
+//! One queue: its messages, its groups and whose turn it is. The few primitive writes that `evolve` is made of live
+//! here, so that counts, the free groups' order and the messages cannot come apart.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{
+    Attributes, GroupDelivery,
+    state::{
+        keys::Keys,
+        message::{Hold, Lease, Message},
+        reader::{PastCommits, Reader},
+    },
+    words::{ActiveTime, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp},
+};
+
+/// A queue of one generation.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Queue {
+    pub(crate) generation: QueueGeneration,
+    pub(crate) name: QueueName,
+    pub(crate) attributes: Attributes,
+    pub(crate) created_at: Timestamp,
+    pub(crate) modified_at: Timestamp,
+    pub(crate) last_sequence: SequenceNumber,
+    pub(crate) last_epoch: Epoch,
+    pub(crate) last_reader: ReaderId,
+    pub(crate) messages: BTreeMap<SequenceNumber, Message>,
+    pub(crate) groups: BTreeMap<GroupId, Group>,
+    /// Groups whose head is free, by the turn in which they became so (O2).
+    pub(crate) free: BTreeMap<u64, GroupId>,
+    pub(crate) next_turn: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) claimed: u64,
+    pub(crate) bytes: u64,
+    pub(crate) keys: Keys,
+    pub(crate) readers: BTreeMap<Label, Reader>,
+    pub(crate) commits: PastCommits,
+}
+
+/// A message group that has messages.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Group {
+    /// Its messages, in order.
+    pub(crate) messages: VecDeque<SequenceNumber>,
+    /// Its turn, while its head is free.
+    pub(crate) turn: Option<u64>,
+}
+
+impl Queue {
+    pub(crate) fn new(generation: QueueGeneration, name: QueueName, attributes: Attributes, at: Timestamp) -> Self {
+        Self {
+            generation,
+            name,
+            attributes,
+            created_at: at,
+            modified_at: at,
+            last_sequence: SequenceNumber(0),
+            last_epoch: Epoch(0),
+            last_reader: ReaderId(0),
+            messages: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            free: BTreeMap::new(),
+            next_turn: 0,
+            in_flight: 0,
+            claimed: 0,
+            bytes: 0,
+            keys: Keys::default(),
+            readers: BTreeMap::new(),
+            commits: PastCommits::default(),
+        }
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.attributes.delivery == GroupDelivery::Strict
+    }
+
+    pub(crate) fn reader_by_id(&self, id: ReaderId) -> Option<(&Label, &Reader)> {
+        self.readers.iter().find(|(_, reader)| reader.id == id)
+    }
+
+    pub(crate) fn reader_by_id_mut(&mut self, id: ReaderId) -> Option<&mut Reader> {
+        self.readers.values_mut().find(|reader| reader.id == id)
+    }
+
+    /// The leading free messages of a group: what may be delivered of it (O3).
+    pub(crate) fn deliverable<'a>(&'a self, group: &GroupId) -> impl Iterator<Item = (SequenceNumber, &'a Message)> {
+        let sequences = self.groups.get(group).map(|group| &group.messages);
+        sequences
+            .into_iter()
+            .flatten()
+            .filter_map(|sequence| self.messages.get(sequence).map(|message| (*sequence, message)))
+            .take_while(|(_, message)| message.is_free())
+    }
+
+    /// The in-flight messages after `sequence` in its group that share its grant.
+    pub(crate) fn later_in_grant(
+        &self,
+        sequence: SequenceNumber,
+        message: &Message,
+        lease: Lease,
+    ) -> impl Iterator<Item = (SequenceNumber, &Message, Lease)> {
+        let group = self.groups.get(&message.group).map(|group| &group.messages);
+        let start = group.map_or(0, |group| group.partition_point(|other| *other <= sequence));
+        group.into_iter().flat_map(move |group| group.iter().skip(start)).filter_map(move |later| {
+            let message = self.messages.get(later)?;
+            let theirs = message.lease().filter(|theirs| theirs.epoch == lease.epoch)?;
+            Some((*later, message, theirs))
+        })
+    }
+
+    /// Appends a message to its group.
+    pub(crate) fn push(&mut self, sequence: SequenceNumber, message: Message) {
+        self.bytes += u64::from(message.body.size);
+        self.count(message.hold, true);
+        let group = message.group.clone();
+        self.groups.entry(group.clone()).or_default().messages.push_back(sequence);
+        self.messages.insert(sequence, message);
+        self.refresh(&group);
+    }
+
+    /// Removes a message; the lease it had, if any.
+    pub(crate) fn remove(&mut self, sequence: SequenceNumber) -> Option<Message> {
+        let message = self.messages.remove(&sequence)?;
+        self.bytes -= u64::from(message.body.size);
+        self.count(message.hold, false);
+        if let Some(group) = self.groups.get_mut(&message.group) {
+            if group.messages.front() == Some(&sequence) {
+                group.messages.pop_front();
+            } else if let Ok(index) = group.messages.binary_search(&sequence) {
+                group.messages.remove(index);
+            }
+        }
+        self.refresh(&message.group);
+        Some(message)
+    }
+
+    /// Changes who holds a message; the hold it had.
+    pub(crate) fn hold(&mut self, sequence: SequenceNumber, hold: Hold, receives: Option<u32>) -> Option<Hold> {
+        let message = self.messages.get_mut(&sequence)?;
+        let before = std::mem::replace(&mut message.hold, hold);
+        if let Some(receives) = receives {
+            message.receives = receives;
+        }
+        if message.receives == 0 {
+            message.first_received_at = None;
+        }
+        let group = message.group.clone();
+        self.count(before, false);
+        self.count(hold, true);
+        self.refresh(&group);
+        Some(before)
+    }
+
+    /// Notes the first receive of a message.
+    pub(crate) fn note_first_receive(&mut self, sequence: SequenceNumber, at: Timestamp) {
+        if let Some(message) = self.messages.get_mut(&sequence) {
+            message.first_received_at.get_or_insert(at);
+        }
+    }
+
+    /// Sets when a leased message becomes visible; the instant it had.
+    pub(crate) fn set_visible_at(&mut self, sequence: SequenceNumber, visible_at: ActiveTime) -> Option<ActiveTime> {
+        match &mut self.messages.get_mut(&sequence)?.hold {
+            Hold::Leased(lease) => Some(std::mem::replace(&mut lease.visible_at, visible_at)),
+            Hold::Free | Hold::Claimed(..) => None,
+        }
+    }
+
+    fn count(&mut self, hold: Hold, more: bool) {
+        let counter = match hold {
+            Hold::Free => return,
+            Hold::Leased(_) => &mut self.in_flight,
+            Hold::Claimed(..) => &mut self.claimed,
+        };
+        *counter = if more { *counter + 1 } else { *counter - 1 };
+    }
+
+    /// Gives a group its turn when its head became free, takes the turn when it is held, and forgets an empty group.
+    fn refresh(&mut self, id: &GroupId) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        let head = group.messages.front().and_then(|head| self.messages.get(head));
+        match (head.is_some_and(Message::is_free), group.turn) {
+            (true, None) => {
+                group.turn = Some(self.next_turn);
+                self.free.insert(self.next_turn, id.clone());
+                self.next_turn += 1;
+            }
+            (false, Some(turn)) => {
+                group.turn = None;
+                self.free.remove(&turn);
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+        if head.is_none() {
+            self.groups.remove(id);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! What can be seen of the state: pure reads for describe, list, peek and for reading claims and values. Bodies are
+//! places; the shell fetches them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    Attributes, State,
+    command::{QueueRef, ReaderRef},
+    decide::readers::{open_claim, still_open},
+    limits,
+    reply::{OpenClaim, Rejected},
+    state::{message::Hold, queue::Queue, reader::Reader},
+    words::{
+        BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId,
+        SequenceNumber, Timestamp, ValueKey,
+    },
+};
+
+/// A queue from outside. Counts are exact (A4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct QueueView {
+    pub name: QueueName,
+    pub generation: QueueGeneration,
+    pub attributes: Attributes,
+    pub created_at: Timestamp,
+    pub modified_at: Timestamp,
+    /// Messages that are neither in flight nor claimed, blocked ones included (O8).
+    pub available: u64,
+    pub in_flight: u64,
+    pub claimed: u64,
+    pub groups: u64,
+    /// Groups whose head could be delivered now.
+    pub free_groups: u64,
+    pub deduplication_keys: u64,
+    pub last_sequence: SequenceNumber,
+    /// Bytes of bodies.
+    pub bytes: u64,
+    pub readers: u32,
+}
+
+/// Why a message is or is not deliverable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageState {
+    /// It would be delivered now.
+    Available,
+    /// It is visible, but an earlier message of its group is held (O3).
+    Blocked,
+    /// A receiver holds it until then.
+    InFlight(Timestamp),
+    /// A claim of this reader holds it.
+    Claimed(Label),
+}
+
+/// A message that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct PeekedMessage {
+    pub generation: QueueGeneration,
+    pub sequence: SequenceNumber,
+    pub group: GroupId,
+    pub body: BodyRef,
+    pub receives: u32,
+    pub sent_at: Timestamp,
+    pub state: MessageState,
+}
+
+/// What a claim's holder reads (B6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct ClaimContents {
+    pub generation: QueueGeneration,
+    /// The stored values of the groups in the shard.
+    pub values: Vec<StoredValue>,
+    /// In sequence order.
+    pub messages: Vec<ClaimedMessage>,
+}
+
+/// A message of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct ClaimedMessage {
+    pub sequence: SequenceNumber,
+    pub group: GroupId,
+    pub body: BodyRef,
+    pub receives: u32,
+    pub sent_at: Timestamp,
+}
+
+/// A stored value's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct StoredValue {
+    /// Absent: the reader's own.
+    pub group: Option<GroupId>,
+    pub key: ValueKey,
+    pub body: BodyRef,
+}
+
+/// A reader from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct ReaderView {
+    pub queue: QueueGeneration,
+    pub name: Label,
+    pub id: ReaderId,
+    pub generation: Epoch,
+    pub instance: Label,
+    pub claim_limit: Option<u64>,
+    pub open: Vec<OpenClaim>,
+    pub last_committed: ClaimNumber,
+    pub last_number: ClaimNumber,
+    pub commits: CommitNumber,
+    pub values: u64,
+    pub value_bytes: u64,
+}
+
+impl State {
+    pub(crate) fn describe(&self, queue: &QueueRef) -> Result<QueueView, Rejected> {
+        self.find(queue).map(queue_view)
+    }
+
+    pub(crate) fn list(&self, prefix: &str, after: &str, max: usize) -> Vec<QueueView> {
+        let names = self.names.iter().filter(|(name, _)| name.as_str().starts_with(prefix) && name.as_str() > after);
+        names.take(max).filter_map(|(_, generation)| self.queues.get(generation)).map(queue_view).collect()
+    }
+
+    pub(crate) fn peek(
+        &self,
+        queue: &QueueRef,
+        group: Option<&GroupId>,
+        after: SequenceNumber,
+        max: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<PeekedMessage>, Rejected> {
+        let queue = self.find(queue)?;
+        let sequences: Box<dyn Iterator<Item = SequenceNumber>> = match group {
+            Some(group) => {
+                let messages = queue.groups.get(group).map(|group| &group.messages);
+                Box::new(messages.into_iter().flatten().copied().filter(move |sequence| *sequence > after))
+            }
+            None => Box::new(queue.messages.range(after.next()..).map(|(sequence, _)| *sequence)),
+        };
+        let mut first_held = BTreeMap::new();
+        let mut peeked: Vec<PeekedMessage> = Vec::new();
+        let mut bytes = 0;
+        for sequence in sequences.take(max) {
+            let message = &queue.messages[&sequence];
+            bytes += u64::from(message.body.size);
+            if bytes > max_bytes && !peeked.is_empty() {
+                break;
+            }
+            let held = *first_held.entry(&message.group).or_insert_with(|| first_held_of(queue, &message.group));
+            peeked.push(PeekedMessage {
+                generation: queue.generation,
+                sequence,
+                group: message.group.clone(),
+                body: message.body,
+                receives: message.receives,
+                sent_at: message.sent_at,
+                state: self.state_of(queue, sequence, message.hold, held),
+            });
+        }
+        Ok(peeked)
+    }
+
+    fn state_of(
+        &self,
+        queue: &Queue,
+        sequence: SequenceNumber,
+        hold: Hold,
+        first_held: Option<SequenceNumber>,
+    ) -> MessageState {
+        match hold {
+            Hold::Free if first_held.is_some_and(|held| held < sequence) => MessageState::Blocked,
+            Hold::Free => MessageState::Available,
+            Hold::Leased(lease) => MessageState::InFlight(self.wall(lease.visible_at)),
+            Hold::Claimed(reader, _) => {
+                let name = queue.reader_by_id(reader).expect("a claimed message's reader exists (invariant)").0;
+                MessageState::Claimed(name.clone())
+            }
+        }
+    }
+
+    pub(crate) fn claim_contents(
+        &self,
+        reader: &ReaderRef,
+        number: ClaimNumber,
+        epoch: Epoch,
+        shard: u32,
+        shards: u32,
+    ) -> Result<ClaimContents, Rejected> {
+        let (queue, reader) = self.find_reader(reader)?;
+        let claim = still_open(reader, number)?;
+        if claim.epoch != epoch {
+            return Err(Rejected::ClaimFenced { given: epoch, current: claim.epoch });
+        }
+        let mut groups = BTreeSet::new();
+        let mut messages = Vec::new();
+        for sequence in &claim.messages {
+            let message = &queue.messages[sequence];
+            if shard_of(&message.group, shards) != shard {
+                continue;
+            }
+            groups.insert(&message.group);
+            messages.push(ClaimedMessage {
+                sequence: *sequence,
+                group: message.group.clone(),
+                body: message.body,
+                receives: message.receives,
+                sent_at: message.sent_at,
+            });
+        }
+        let values = groups.into_iter().flat_map(|group| values_of(reader, Some(group), "", "")).collect();
+        Ok(ClaimContents { generation: queue.generation, values, messages })
+    }
+
+    pub(crate) fn values(
+        &self,
+        reader: &ReaderRef,
+        group: Option<&GroupId>,
+        prefix: &str,
+        after: &str,
+        max: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<StoredValue>, Rejected> {
+        let (_, reader) = self.find_reader(reader)?;
+        let mut bytes = 0;
+        let fits = move |value: &StoredValue| {
+            let first = bytes == 0;
+            bytes += u64::from(value.body.size).max(1);
+            first || bytes <= max_bytes
+        };
+        Ok(values_of(reader, group, prefix, after)
+            .take(max)
+            .take_while({
+                let mut fits = fits;
+                move |value| fits(value)
+            })
+            .collect())
+    }
+
+    pub(crate) fn readers(&self, queue: &QueueRef) -> Result<Vec<ReaderView>, Rejected> {
+        let queue = self.find_strict(queue)?;
+        Ok(queue.readers.iter().map(|(name, reader)| reader_view(queue, name, reader)).collect())
+    }
+
+    pub(crate) fn reader(&self, queue: &QueueRef, name: &Label) -> Result<ReaderView, Rejected> {
+        let queue = self.find_strict(queue)?;
+        let reader = queue.readers.get(name).ok_or(Rejected::ReaderNotFound)?;
+        Ok(reader_view(queue, name, reader))
+    }
+
+    /// The first message that a gap of downtime would expire, when the gap is longer than a day (H2).
+    pub(crate) fn expired_by_gap(&self, wall: Timestamp) -> Option<TimeJump> {
+        let gap = wall.0.saturating_sub(self.time.0);
+        if self.time == Timestamp(0) || gap <= limits::TIME_JUMP {
+            return None;
+        }
+        let expired = |queue: &Queue| crate::decide::due::expired(queue, wall).count() as u64;
+        let (queue, messages) =
+            self.queues.values().map(|queue| (&queue.name, expired(queue))).find(|(_, messages)| *messages > 0)?;
+        Some(TimeJump { gap, queue: queue.clone(), messages })
+    }
+}
+
+/// A long downtime that would expire messages (H2).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the clock is {} h after the last journalled instant, and {messages} messages of {queue} would expire at once (H2)", gap / 3_600_000)]
+pub struct TimeJump {
+    /// Milliseconds since the last journalled instant.
+    pub gap: u64,
+    /// The first such queue.
+    pub queue: QueueName,
+    /// How many of its messages would expire.
+    pub messages: u64,
+}
+
+fn first_held_of(queue: &Queue, group: &GroupId) -> Option<SequenceNumber> {
+    let held = |sequence: &&SequenceNumber| queue.messages.get(sequence).is_some_and(|message| !message.is_free());
+    queue.groups.get(group)?.messages.iter().find(held).copied()
+}
+
+/// FNV-1a over the group's bytes: the same on every machine and in every release.
+fn shard_of(group: &GroupId, shards: u32) -> u32 {
+    let hash =
+        group.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash % shards.max(1)
+}
+
+fn values_of<'a>(
+    reader: &'a Reader,
+    group: Option<&'a GroupId>,
+    prefix: &'a str,
+    after: &'a str,
+) -> impl Iterator<Item = StoredValue> + 'a {
+    let lowest = ValueKey::lowest();
+    reader
+        .values
+        .range((group.cloned(), lowest)..)
+        .take_while(move |((of, _), _)| of.as_ref() == group)
+        .filter(move |((_, key), _)| key.as_str().starts_with(prefix) && key.as_str() > after)
+        .map(|((group, key), body)| StoredValue { group: group.clone(), key: key.clone(), body: *body })
+}
+
+fn queue_view(queue: &Queue) -> QueueView {
+    QueueView {
+        name: queue.name.clone(),
+        generation: queue.generation,
+        attributes: queue.attributes.clone(),
+        created_at: queue.created_at,
+        modified_at: queue.modified_at,
+        available: queue.messages.len() as u64 - queue.in_flight - queue.claimed,
+        in_flight: queue.in_flight,
+        claimed: queue.claimed,
+        groups: queue.groups.len() as u64,
+        free_groups: queue.free.len() as u64,
+        deduplication_keys: queue.keys.len() as u64,
+        last_sequence: queue.last_sequence,
+        bytes: queue.bytes,
+        readers: u32::try_from(queue.readers.len()).expect("a queue has at most 1,000 readers"),
+    }
+}
+
+fn reader_view(queue: &Queue, name: &Label, reader: &Reader) -> ReaderView {
+    ReaderView {
+        queue: queue.generation,
+        name: name.clone(),
+        id: reader.id,
+        generation: reader.generation,
+        instance: reader.instance.clone(),
+        claim_limit: reader.claim_limit,
+        open: reader.open.iter().map(|(number, claim)| open_claim(queue, *number, claim)).collect(),
+        last_committed: reader.last_ended,
+        last_number: reader.last_number,
+        commits: reader.commits,
+        values: reader.values.len() as u64,
+        value_bytes: reader.value_bytes,
+    }
+}
