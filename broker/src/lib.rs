@@ -1,1 +1,32 @@
-//! .
+//! The shell around the engine: it gives the pure state machine a clock, a journal, callers and doors. A front sees
+//! the [`Handle`] and nothing else; the engine decides; the sequencer makes one frame of many callers' events; the
+//! journal's thread makes it durable before anybody hears of it. No rule of delivery lives in this crate.
+
+mod bodies;
+mod clock;
+pub mod codec;
+mod failure;
+mod front;
+mod handle;
+pub mod identity;
+pub mod limits;
+mod poll;
+mod receipts;
+mod recovery;
+mod request;
+mod sequencer;
+mod space;
+mod start;
+mod turn;
+mod waiting;
+mod writer;
+
+pub use clock::ManualClock;
+pub use failure::{Failure, Invalid};
+pub use handle::{
+    ClaimPages, ClaimedBody, Delivery, Handle, NewCommit, NewMessage, NewOutput, NewTarget, NewValue, Peeked, ReadValue,
+};
+pub use receipts::{GarbageHandle, ReceiptKeyError, Receipts};
+pub use recovery::RecoveryError;
+pub use space::Reserves;
+pub use start::{Broker, BrokerSettings, ClockChoice, JournalChoice, ServeError, StartError};

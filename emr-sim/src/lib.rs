@@ -1,1 +1,24 @@
-//! .
+//! The EMR-like worker pool: a cluster of workers that turns a queue's messages into published files, each message
+//! exactly once (B6, B9). It speaks to the broker only as any client does; nothing of the broker's inside belongs here.
+//!
+//! - [`pool`] is the controller: [`pool::Pool::open`], then [`pool::Pool::run`].
+//! - [`worker`] is one worker: [`worker::run_worker`] over the stdin and stdout of a process.
+//! - [`job`] is what a step computes; [`sink`], [`state`], [`record`] and [`manifest`] are what it leaves on disk.
+//! - [`manifest::Output`] reads a published output back, verified; [`job::recompute_pairs`] is for outside verifiers.
+
+pub mod attempt;
+pub mod crash;
+pub mod identity;
+pub mod job;
+pub mod manifest;
+pub mod pool;
+pub mod port;
+pub mod protocol;
+pub mod record;
+pub mod sink;
+pub mod state;
+pub mod sweep;
+pub mod worker;
+
+mod blocking;
+mod digest;

@@ -1,1 +1,26 @@
-//! .
+//! The journal: durable, numbered frames of opaque bytes, and the places of the bodies in them.
+//!
+//! Every promise of the broker stands on one sentence of this crate: [`Journal::append`] returned `Ok`, so the frame
+//! survives a power cut. The crate knows no queue, no message and no event; whoever needs one belongs elsewhere.
+//!
+//! Three journals stand behind the one trait: [`SledJournal`] (the default, on disk), [`MemoryJournal`] (tests) and
+//! [`FaultyJournal`] (wraps any, fails on purpose). [`conformance`] is the suite that all of them, and any later one,
+//! must pass. The bytes on disk are described in `FORMAT.md` beside this crate.
+
+pub mod conformance;
+mod encoding;
+mod error;
+mod faulty;
+mod frame;
+mod journal;
+mod memory;
+mod sled_journal;
+mod watchdog;
+
+pub use encoding::{FRAME_VERSION, MAX_FRAME_BYTES};
+pub use error::{AppendError, OpenError, Place, ReadError};
+pub use faulty::{Fault, FaultyJournal, FaultyReader, TornAppend};
+pub use frame::{Frame, FrameNumber, JournalId, Position, ReplayedFrame};
+pub use journal::{BodyReader, Journal};
+pub use memory::{MemoryDisk, MemoryJournal, MemoryReader};
+pub use sled_journal::{CHUNK_BYTES, DIRECTORY_VERSION, SledJournal, SledOptions, SledReader};

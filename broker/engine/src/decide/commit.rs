@@ -50,6 +50,7 @@ impl Commit {
         epoch: Epoch,
         record: Option<u32>,
     ) -> Decided {
+        state.find_strict(&self.queue)?;
         let (queue, reader) = state.find_reader(caller)?;
         if let Some(done) = self.done_claim(reader, number)? {
             return Ok(Decision::unchanged(Ok(done)));
@@ -62,7 +63,7 @@ impl Commit {
         self.check_values(queue, reader, Some(claim), record)?;
         let mut sending = Sending::new(state, context);
         let outputs = self.send_outputs(&mut sending)?;
-        let mut values = self.place_values(&mut sending, context)?;
+        let mut values = self.place_values(&mut sending, context, record)?;
         let commit = reader.commits.next();
         if let Some(size) = record {
             let body = self.outputs.len() + self.values.iter().filter(|value| value.size.is_some()).count();
@@ -105,10 +106,10 @@ impl Commit {
         if let Some(done) = self.done_before(queue)? {
             return Ok(Decision::unchanged(Ok(done)));
         }
+        let messages = held(queue, receipts)?;
         if let Some(value) = self.values.first() {
             return Err(Rejected::ValueOutsideClaim { key: value.key.as_str().to_owned() });
         }
-        let messages = held(queue, receipts)?;
         let mut sending = Sending::new(state, context);
         let outputs = self.send_outputs(&mut sending)?;
         let mut events = sending.events;
@@ -124,6 +125,7 @@ impl Commit {
     }
 
     fn change_values(&self, state: &State, context: &Context, caller: &ReaderRef) -> Decided {
+        state.find_strict(&self.queue)?;
         let (queue, reader) = state.find_reader(caller)?;
         if let Some(done) = self.done_before(queue)? {
             return Ok(Decision::unchanged(Ok(done)));
@@ -132,7 +134,7 @@ impl Commit {
         self.check_values(queue, reader, None, None)?;
         let mut sending = Sending::new(state, context);
         let outputs = self.send_outputs(&mut sending)?;
-        let values = self.place_values(&mut sending, context)?;
+        let values = self.place_values(&mut sending, context, None)?;
         let mut events = sending.events;
         events.push(Event::ValuesCommitted {
             queue: queue.generation,
@@ -200,8 +202,14 @@ impl Commit {
         Ok(accepted)
     }
 
-    fn place_values(&self, sending: &mut Sending<'_>, context: &Context) -> Result<Vec<ValueChanged>, Rejected> {
-        let stored: u64 = self.values.iter().filter_map(|value| value.size).map(u64::from).sum();
+    /// Gives the values their places; with the record they must fit in the space that commits keep (H5).
+    fn place_values(
+        &self,
+        sending: &mut Sending<'_>,
+        context: &Context,
+        record: Option<u32>,
+    ) -> Result<Vec<ValueChanged>, Rejected> {
+        let stored: u64 = self.values.iter().filter_map(|value| value.size).chain(record).map(u64::from).sum();
         if stored > context.space.for_finishes {
             return Err(Rejected::StorageFull);
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     Event, State,
     decide::visibility::taken_back,
-    event::{BurnCause, ReturnCause},
+    event::{BurnCause, Counted, ReturnCause},
     limits,
     state::{Due, queue::Queue},
     words::{ActiveTime, ClaimNumber, QueueGeneration, ReaderId, SequenceNumber, Timestamp},
@@ -35,7 +35,7 @@ impl State {
         settlement
     }
 
-    /// Leases and claims that lapsed, in the order of their deadlines.
+    /// Leases and claims that lapsed, in the order of their deadlines: so their groups get their turns (O2, H3).
     fn lapses(&self, active: ActiveTime) -> Settlement {
         let mut returned: BTreeMap<QueueGeneration, BTreeMap<SequenceNumber, u32>> = BTreeMap::new();
         let mut events = Vec::new();
@@ -50,19 +50,14 @@ impl State {
                         && !fallen.contains_key(&sequence)
                     {
                         let back = taken_back(queue, sequence, message, lease, fallen);
-                        fallen.extend(back);
+                        fallen.extend(back.iter().copied());
+                        lapsed(&mut events, generation, back);
                     }
                 }
                 Due::Claim(reader, number) => events.push(burnt(generation, reader, number)),
             }
         }
         let complete = due.next().is_none();
-        let lapsed = returned.into_iter().map(|(queue, messages)| Event::MessagesReturned {
-            queue,
-            cause: ReturnCause::Lapsed,
-            messages: messages.into_iter().collect(),
-        });
-        events.extend(lapsed);
         Settlement { events, complete }
     }
 
@@ -92,6 +87,17 @@ impl State {
     /// Whether anything lives that downtime must not count against (H2).
     pub(crate) fn wants_ticks(&self) -> bool {
         !self.dues.is_empty() || self.queues.values().any(|queue| queue.keys.len() > 0)
+    }
+}
+
+/// Adds lapsed messages to the newest event, where that is one of their queue.
+fn lapsed(events: &mut Vec<Event>, generation: QueueGeneration, mut back: Vec<Counted>) {
+    if let Some(Event::MessagesReturned { queue, messages, .. }) = events.last_mut()
+        && *queue == generation
+    {
+        messages.append(&mut back);
+    } else {
+        events.push(Event::MessagesReturned { queue: generation, cause: ReturnCause::Lapsed, messages: back });
     }
 }
 

@@ -1,0 +1,223 @@
+//! The books of every message, kept from the events alone: each accepted message is waiting, or ended in exactly one
+//! way; sequence numbers and epochs only rise; what was deleted is never delivered again; a strict group has one holder
+//! and loses no place in its order. The ledger knows neither the engine's state nor the model.
+
+use std::collections::BTreeMap;
+
+use lockstep_engine::{
+    Engine, Event, GroupDelivery,
+    command::QueueRef,
+    words::{Epoch, GroupId, QueueGeneration, QueueName, SequenceNumber},
+};
+
+use crate::model::ensure;
+
+/// How a message ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Deleted,
+    Committed,
+    Purged,
+    Expired,
+}
+
+/// A message that waits, and the epoch of the grant or claim that holds it.
+#[derive(Debug)]
+struct Waiting {
+    group: GroupId,
+    holder: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Book {
+    name: QueueName,
+    strict: bool,
+    waiting: BTreeMap<u64, Waiting>,
+    ended: BTreeMap<u64, Fate>,
+    claims: BTreeMap<(u64, u64), Vec<u64>>,
+    last_sequence: u64,
+    last_epoch: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    books: BTreeMap<QueueGeneration, Book>,
+    last_generation: u64,
+}
+
+impl Ledger {
+    /// Enters one event.
+    pub(crate) fn enter(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Ticked { .. } | Event::Resumed { .. } => Ok(()),
+            Event::QueueCreated { queue, name, attributes, .. } => {
+                ensure!(queue.0 > self.last_generation, "generation {queue} was used before");
+                self.last_generation = queue.0;
+                let strict = attributes.delivery == GroupDelivery::Strict;
+                self.books.insert(*queue, Book::new(name.clone(), strict));
+                Ok(())
+            }
+            Event::QueueDeleted { queue } => {
+                let book = self.books.remove(queue).ok_or("a queue was deleted twice")?;
+                book.balance()
+            }
+            Event::Restored(_) => Err("a distilled piece in the journal".to_owned()),
+            Event::QueueChanged { queue, .. }
+            | Event::QueuePurged { queue }
+            | Event::MessageSent { queue, .. }
+            | Event::MessagesReceived { queue, .. }
+            | Event::MessagesReturned { queue, .. }
+            | Event::MessagesDeleted { queue, .. }
+            | Event::VisibilityChanged { queue, .. }
+            | Event::MessagesExpired { queue, .. }
+            | Event::KeysForgotten { queue, .. }
+            | Event::ReaderOpened { queue, .. }
+            | Event::ReaderDropped { queue, .. }
+            | Event::ClaimOpened { queue, .. }
+            | Event::ClaimTaken { queue, .. }
+            | Event::ClaimBurnt { queue, .. }
+            | Event::ClaimCommitted { queue, .. }
+            | Event::DeliveriesCommitted { queue, .. }
+            | Event::ValuesCommitted { queue, .. } => {
+                self.books.get_mut(queue).ok_or("an event of no queue")?.enter(event)
+            }
+        }
+    }
+
+    /// What waits in the books is what waits in the engine, and nothing was forgotten.
+    pub(crate) fn balance(&self, engine: &Engine) -> Result<(), String> {
+        for (generation, book) in &self.books {
+            book.balance()?;
+            let queue = QueueRef { name: book.name.clone(), generation: Some(*generation) };
+            let peeked = engine.peek(&queue, None, SequenceNumber(0), usize::MAX, u64::MAX);
+            let peeked = peeked.map_err(|rejected| rejected.to_string())?;
+            let same = peeked.iter().map(|message| message.sequence.0).eq(book.waiting.keys().copied());
+            ensure!(same, "{}: the engine keeps other messages than the books", book.name);
+        }
+        Ok(())
+    }
+}
+
+impl Book {
+    fn new(name: QueueName, strict: bool) -> Self {
+        let (waiting, ended, claims) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { name, strict, waiting, ended, claims, last_sequence: 0, last_epoch: 0 }
+    }
+
+    fn enter(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::MessageSent { sequence, group, .. } => {
+                ensure!(sequence.0 > self.last_sequence, "sequence number {sequence} was used before");
+                self.last_sequence = sequence.0;
+                self.waiting.insert(sequence.0, Waiting { group: group.clone(), holder: None });
+                Ok(())
+            }
+            Event::MessagesReceived { epoch, messages, .. } => {
+                self.raise(*epoch)?;
+                messages.iter().try_for_each(|(sequence, _)| self.deliver(sequence.0, *epoch))
+            }
+            Event::ClaimOpened { reader, number, epoch, messages, .. } => {
+                self.raise(*epoch)?;
+                let sequences = messages.iter().map(|(sequence, _)| sequence.0).collect();
+                ensure!(
+                    self.claims.insert((reader.0, number.0), sequences).is_none(),
+                    "claim {number} was opened twice"
+                );
+                messages.iter().try_for_each(|(sequence, _)| self.deliver(sequence.0, *epoch))
+            }
+            Event::MessagesReturned { messages, .. } => {
+                messages.iter().try_for_each(|(sequence, _)| self.give_back(sequence.0))
+            }
+            Event::ClaimBurnt { reader, number, .. } => {
+                let messages = self.claims.remove(&(reader.0, number.0)).ok_or("a claim ended twice")?;
+                messages.into_iter().try_for_each(|sequence| self.give_back(sequence))
+            }
+            Event::ReaderDropped { reader, .. } => {
+                let dropped: Vec<_> = self.claims.keys().filter(|(of, _)| *of == reader.0).copied().collect();
+                let messages: Vec<_> = dropped.iter().filter_map(|claim| self.claims.remove(claim)).flatten().collect();
+                messages.into_iter().try_for_each(|sequence| self.give_back(sequence))
+            }
+            Event::MessagesDeleted { messages, .. } => self.end(messages, Fate::Deleted),
+            Event::DeliveriesCommitted { messages, .. } => self.end(messages, Fate::Committed),
+            Event::MessagesExpired { messages, .. } => {
+                let claimed = self.claims.values().flatten().any(|claimed| messages.contains(&SequenceNumber(*claimed)));
+                ensure!(!claimed, "a claimed message expired (B8)");
+                self.end(messages, Fate::Expired)
+            }
+            Event::ClaimCommitted { reader, number, .. } => {
+                let messages = self.claims.remove(&(reader.0, number.0)).ok_or("a claim ended twice")?;
+                let messages: Vec<_> = messages.into_iter().map(SequenceNumber).collect();
+                self.end(&messages, Fate::Committed)
+            }
+            Event::QueuePurged { .. } => {
+                let claimed = |sequence: &u64| self.claims.values().flatten().any(|claimed| claimed == sequence);
+                let gone: Vec<_> =
+                    self.waiting.keys().filter(|sequence| !claimed(sequence)).copied().map(SequenceNumber).collect();
+                self.end(&gone, Fate::Purged)
+            }
+            Event::ReaderOpened { generation, epochs, .. } => {
+                self.raise(*generation)?;
+                epochs.iter().try_for_each(|(_, epoch)| self.raise(*epoch))
+            }
+            Event::ClaimTaken { epoch, .. } => self.raise(*epoch),
+            Event::Ticked { .. }
+            | Event::Resumed { .. }
+            | Event::QueueCreated { .. }
+            | Event::QueueChanged { .. }
+            | Event::QueueDeleted { .. }
+            | Event::VisibilityChanged { .. }
+            | Event::KeysForgotten { .. }
+            | Event::ValuesCommitted { .. }
+            | Event::Restored(_) => Ok(()),
+        }
+    }
+
+    /// One rising counter for every epoch of a queue (B2).
+    fn raise(&mut self, epoch: Epoch) -> Result<(), String> {
+        ensure!(epoch.0 > self.last_epoch, "epoch {epoch} after {}", self.last_epoch);
+        self.last_epoch = epoch.0;
+        Ok(())
+    }
+
+    /// Only what waits is delivered, behind nothing that somebody else holds, and skipping nothing.
+    fn deliver(&mut self, sequence: u64, epoch: Epoch) -> Result<(), String> {
+        let found = self.waiting.get(&sequence);
+        let waiting = found.ok_or_else(|| format!("{sequence} was delivered, its end: {:?}", self.ended.get(&sequence)))?;
+        ensure!(waiting.holder.is_none(), "{sequence} was delivered while it was held");
+        let of_group = self.waiting.iter().filter(|(_, other)| other.group == waiting.group);
+        for (other, theirs) in of_group {
+            let mine = theirs.holder == Some(epoch.0);
+            ensure!(*other >= sequence || mine, "{sequence} was delivered before {other}, which is not deleted");
+            ensure!(!self.strict || theirs.holder.is_none() || mine, "two holders of group {}", waiting.group);
+        }
+        self.waiting.get_mut(&sequence).expect("found above").holder = Some(epoch.0);
+        Ok(())
+    }
+
+    fn give_back(&mut self, sequence: u64) -> Result<(), String> {
+        let waiting = self.waiting.get_mut(&sequence).ok_or_else(|| format!("{sequence} went back, but is gone"))?;
+        ensure!(waiting.holder.take().is_some(), "{sequence} went back, but nobody held it");
+        Ok(())
+    }
+
+    fn end(&mut self, messages: &[SequenceNumber], fate: Fate) -> Result<(), String> {
+        for sequence in messages {
+            let before = self.ended.insert(sequence.0, fate);
+            ensure!(before.is_none(), "{sequence} ended twice: {before:?}, {fate:?}");
+            let waiting = self.waiting.remove(&sequence.0).ok_or_else(|| format!("{sequence} was never accepted"))?;
+            let finished = matches!(fate, Fate::Deleted | Fate::Committed);
+            ensure!(!finished || waiting.holder.is_some(), "{sequence} was finished by nobody who held it");
+            let earlier = self.waiting.range(..sequence.0).find(|(_, other)| other.group == waiting.group);
+            let hole = finished && self.strict && earlier.is_some_and(|(other, _)| !messages.contains(&SequenceNumber(*other)));
+            ensure!(!hole, "{sequence} was finished before {earlier:?}");
+        }
+        Ok(())
+    }
+
+    /// Every number that was given out is in the books once.
+    fn balance(&self) -> Result<(), String> {
+        let entries = self.waiting.len() + self.ended.len();
+        ensure!(entries as u64 == self.last_sequence, "{}: {entries} entries for {}", self.name, self.last_sequence);
+        Ok(())
+    }
+}

@@ -1,0 +1,310 @@
+//! A plain model of the broker: every queue is a `Vec` of messages, and every rule a loop over it. It is written from
+//! the contract and shares no code with the engine but the words, so that the two can only agree by meaning the same.
+//! Where the contract leaves a choice, the model judges the engine's choice instead of making one.
+
+mod commit;
+mod messages;
+mod readers;
+
+use lockstep_engine::{
+    AttributeChanges, Attributes, Engine, GroupDelivery, Rejected,
+    command::{CreateQueue, DeleteQueue, PurgeQueue, QueueRef, SetQueueAttributes},
+    reply::QueueCreated,
+    view::MessageState,
+    words::{BodyRef, DeduplicationKey, GroupId, QueueGeneration, QueueName, SequenceNumber, Timestamp},
+};
+
+pub(crate) use commit::PastCommit;
+pub(crate) use readers::Reader;
+
+/// Fails with a text unless a condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($text:tt)+) => {
+        if !$condition {
+            return Err(format!($($text)+));
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// Who holds a message. Instants are in active time: wall time less all downtime (H2).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Hold {
+    Free,
+    Leased { epoch: u64, received_at: u64, visible_at: u64 },
+    Claimed { reader: u64, number: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) sequence: u64,
+    pub(crate) group: GroupId,
+    pub(crate) body: BodyRef,
+    pub(crate) sent_at: u64,
+    pub(crate) first_received_at: Option<u64>,
+    pub(crate) receives: u32,
+    pub(crate) hold: Hold,
+}
+
+/// When a group became free: the instant, and the step in it. Equal stamps are equals by O2.
+pub(crate) type Stamp = (u64, u64);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    pub(crate) name: QueueName,
+    pub(crate) generation: u64,
+    pub(crate) attributes: Attributes,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) keys: Vec<(DeduplicationKey, u64, u64)>,
+    pub(crate) last_sequence: u64,
+    pub(crate) last_epoch: u64,
+    pub(crate) last_reader: u64,
+    pub(crate) free_since: Vec<(GroupId, Stamp)>,
+    pub(crate) readers: Vec<Reader>,
+    pub(crate) commits: Vec<PastCommit>,
+}
+
+/// What surrounds a command.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub(crate) now: u64,
+    pub(crate) frame: u64,
+    pub(crate) for_sends: u64,
+    pub(crate) for_finishes: u64,
+    /// The bodies that the command stores, as far as it is judged.
+    pub(crate) bodies: Vec<u32>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) queues: Vec<Queue>,
+    pub(crate) last_generation: u64,
+    pub(crate) downtime: u64,
+    pub(crate) journalled: u64,
+    pub(crate) step: u64,
+}
+
+impl Model {
+    pub(crate) fn active(&self, now: u64) -> u64 {
+        now - self.downtime
+    }
+
+    pub(crate) fn stamp(&self, now: u64) -> Stamp {
+        (self.active(now), self.step)
+    }
+
+    /// B8: a caller that names a generation wants no other.
+    pub(crate) fn find(&self, queue: &QueueRef) -> Result<usize, Rejected> {
+        let place = self.queues.iter().position(|known| known.name == queue.name);
+        let current = place.map(|place| QueueGeneration(self.queues[place].generation));
+        match queue.generation {
+            Some(wanted) if current != Some(wanted) => Err(Rejected::QueueGenerationChanged { wanted, current }),
+            Some(_) | None => place.ok_or(Rejected::QueueNotFound),
+        }
+    }
+
+    pub(crate) fn find_strict(&self, queue: &QueueRef) -> Result<usize, Rejected> {
+        let place = self.find(queue)?;
+        if self.queues[place].is_strict() { Ok(place) } else { Err(Rejected::NotStrict) }
+    }
+
+    pub(crate) fn create(&mut self, command: &CreateQueue) -> Result<QueueCreated, Rejected> {
+        command.attributes.check()?;
+        if let Some(known) = self.queues.iter().find(|known| known.name == command.name) {
+            return match command.attributes.first_difference(&known.attributes) {
+                Some(attribute) => Err(Rejected::QueueExists { attribute }),
+                None => Ok(QueueCreated { generation: QueueGeneration(known.generation), created: false }),
+            };
+        }
+        self.last_generation += 1;
+        self.queues.push(Queue {
+            name: command.name.clone(),
+            generation: self.last_generation,
+            attributes: command.attributes.applied_to(&Attributes::default()),
+            messages: Vec::new(),
+            keys: Vec::new(),
+            last_sequence: 0,
+            last_epoch: 0,
+            last_reader: 0,
+            free_since: Vec::new(),
+            readers: Vec::new(),
+            commits: Vec::new(),
+        });
+        Ok(QueueCreated { generation: QueueGeneration(self.last_generation), created: true })
+    }
+
+    /// S8: delivery and scope may be given only as they are.
+    pub(crate) fn set(&mut self, command: &SetQueueAttributes) -> Result<(), Rejected> {
+        command.changes.check()?;
+        let place = self.find(&command.queue)?;
+        let AttributeChanges { delivery, scope, .. } = &command.changes;
+        let current = &mut self.queues[place].attributes;
+        if delivery.is_some_and(|delivery| delivery != current.delivery) {
+            return Err(Rejected::AttributeFixed { attribute: "GroupDelivery" });
+        }
+        if scope.is_some_and(|scope| scope != current.scope) {
+            return Err(Rejected::AttributeFixed { attribute: "DeduplicationScope" });
+        }
+        *current = command.changes.applied_to(current);
+        Ok(())
+    }
+
+    /// A3, S5, B8: what no claim holds goes, and every deduplication key.
+    pub(crate) fn purge(&mut self, command: &PurgeQueue, now: u64) -> Result<u64, Rejected> {
+        let place = self.find(&command.queue)?;
+        let stamp = self.stamp(now);
+        let queue = &mut self.queues[place];
+        let before = queue.messages.len();
+        queue.keys.clear();
+        queue.messages.retain(|message| matches!(message.hold, Hold::Claimed { .. }));
+        queue.refresh(stamp);
+        Ok((before - queue.messages.len()) as u64)
+    }
+
+    pub(crate) fn delete_queue(&mut self, command: &DeleteQueue) -> Result<(), Rejected> {
+        let place = self.find(&command.queue)?;
+        self.queues.remove(place);
+        Ok(())
+    }
+
+    /// What time alone does: leases and claim limits end in the order of their deadlines, then retention (R3, R9).
+    pub(crate) fn settle(&mut self, now: u64) {
+        let (active, step) = (self.active(now), self.step);
+        for queue in &mut self.queues {
+            while let Some((deadline, due)) = queue.next_due().filter(|(deadline, _)| *deadline <= active) {
+                match due {
+                    Due::Lease(sequence) => queue.take_back(sequence),
+                    Due::Claim(reader, number) => queue.burn(reader, number),
+                }
+                queue.refresh((deadline, step));
+            }
+            // One after the other: a group whose head goes may show one that is held before it shows one that is free.
+            while let Some(place) = queue.messages.iter().position(|message| {
+                !matches!(message.hold, Hold::Claimed { .. }) && message.sent_at + queue.attributes.retention <= now
+            }) {
+                queue.messages.remove(place);
+                queue.refresh((active, step));
+            }
+        }
+    }
+
+    /// Every instant at which something ends by itself, in wall time: where time steps like to land.
+    pub(crate) fn instants(&self) -> Vec<u64> {
+        let mut instants = Vec::new();
+        for queue in &self.queues {
+            let due = queue.next_due().map(|(deadline, _)| deadline + self.downtime);
+            let keys = queue.keys.iter().map(|(_, _, expires_at)| expires_at + self.downtime);
+            let retention = queue.messages.iter().map(|message| message.sent_at + queue.attributes.retention);
+            instants.extend(due.into_iter().chain(keys).chain(retention));
+        }
+        instants
+    }
+
+    /// Compares everything that can be seen of the engine.
+    pub(crate) fn compare(&self, engine: &Engine) -> Result<(), String> {
+        ensure!(engine.time() == Timestamp(self.journalled), "time {} is not {}", engine.time(), self.journalled);
+        let names = engine.queues("", "", usize::MAX);
+        ensure!(names.len() == self.queues.len(), "{} queues, the model has {}", names.len(), self.queues.len());
+        self.queues.iter().try_for_each(|queue| {
+            self.compare_queue(engine, queue).map_err(|what| format!("{}: {what}", queue.name))
+        })
+    }
+
+    fn compare_queue(&self, engine: &Engine, queue: &Queue) -> Result<(), String> {
+        let reference = QueueRef { name: queue.name.clone(), generation: Some(QueueGeneration(queue.generation)) };
+        let seen = engine.describe(&reference).map_err(|rejected| rejected.to_string())?;
+        let held = |wanted: fn(&Hold) -> bool| queue.messages.iter().filter(|m| wanted(&m.hold)).count() as u64;
+        let in_flight = held(|hold| matches!(hold, Hold::Leased { .. }));
+        let claimed = held(|hold| matches!(hold, Hold::Claimed { .. }));
+        let available = held(|hold| *hold == Hold::Free);
+        ensure!(
+            (seen.available, seen.in_flight, seen.claimed) == (available, in_flight, claimed),
+            "counts {seen:?}, the model has {available} available, {in_flight} in flight, {claimed} claimed"
+        );
+        ensure!(seen.attributes == queue.attributes, "attributes {:?}", seen.attributes);
+        ensure!(seen.last_sequence == SequenceNumber(queue.last_sequence), "counter {}", seen.last_sequence);
+        ensure!(seen.free_groups == queue.free_since.len() as u64, "{} free groups", seen.free_groups);
+        let bytes: u64 = queue.messages.iter().map(|message| u64::from(message.body.size)).sum();
+        ensure!(seen.bytes == bytes, "{} bytes, the model has {bytes}", seen.bytes);
+        let peeked = engine
+            .peek(&reference, None, SequenceNumber(0), usize::MAX, u64::MAX)
+            .map_err(|rejected| rejected.to_string())?;
+        ensure!(peeked.len() == queue.messages.len(), "{} messages of {}", peeked.len(), queue.messages.len());
+        for (seen, message) in peeked.iter().zip(&queue.messages) {
+            let same = seen.sequence.0 == message.sequence
+                && seen.group == message.group
+                && seen.body == message.body
+                && seen.receives == message.receives
+                && seen.sent_at.0 == message.sent_at
+                && seen.state == self.state_of(queue, message);
+            ensure!(same, "{seen:?} is not {message:?}");
+        }
+        self.compare_readers(engine, queue, &reference)
+    }
+
+    /// The visible-prefix rule, as a reader of the queue sees it (O3, O8).
+    fn state_of(&self, queue: &Queue, message: &Message) -> MessageState {
+        match message.hold {
+            Hold::Leased { visible_at, .. } => MessageState::InFlight(Timestamp(visible_at + self.downtime)),
+            Hold::Claimed { reader, .. } => {
+                let reader = queue.readers.iter().find(|known| known.id == reader).expect("a claim has a reader");
+                MessageState::Claimed(reader.name.clone())
+            }
+            Hold::Free => {
+                let mut earlier = queue.messages.iter().filter(|other| other.sequence < message.sequence);
+                let blocked = earlier.any(|other| other.group == message.group && other.hold != Hold::Free);
+                if blocked { MessageState::Blocked } else { MessageState::Available }
+            }
+        }
+    }
+}
+
+/// What ends by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Due {
+    Lease(u64),
+    Claim(u64, u64),
+}
+
+impl Queue {
+    pub(crate) fn is_strict(&self) -> bool {
+        self.attributes.delivery == GroupDelivery::Strict
+    }
+
+    pub(crate) fn message(&self, sequence: u64) -> Option<&Message> {
+        self.messages.iter().find(|message| message.sequence == sequence)
+    }
+
+    /// The earliest deadline; of equals that of the earliest message.
+    fn next_due(&self) -> Option<(u64, Due)> {
+        let leases = self.messages.iter().filter_map(|message| match message.hold {
+            Hold::Leased { visible_at, .. } => Some((visible_at, Due::Lease(message.sequence))),
+            Hold::Free | Hold::Claimed { .. } => None,
+        });
+        let claims = self.readers.iter().flat_map(|reader| {
+            let open = reader.claims.iter().filter(|claim| claim.is_open());
+            open.filter_map(|claim| Some((claim.lapses_at?, Due::Claim(reader.id, claim.number))))
+        });
+        leases.chain(claims).min_by_key(|(deadline, _)| *deadline)
+    }
+
+    /// Notes since when each group's head is free.
+    pub(crate) fn refresh(&mut self, stamp: Stamp) {
+        let mut heads: Vec<&Message> = Vec::new();
+        for message in &self.messages {
+            if heads.iter().all(|head| head.group != message.group) {
+                heads.push(message);
+            }
+        }
+        let since = |group: &GroupId| self.free_since.iter().find(|(known, _)| known == group).map(|(_, since)| *since);
+        let free = heads.into_iter().filter(|head| head.hold == Hold::Free);
+        self.free_since = free.map(|head| (head.group.clone(), since(&head.group).unwrap_or(stamp))).collect();
+    }
+
+    /// What may be delivered of a group: its leading visible messages (O3).
+    pub(crate) fn leading_run(&self, group: &GroupId) -> Vec<(u64, u64)> {
+        let of_group = self.messages.iter().filter(|message| message.group == *group);
+        let visible = of_group.take_while(|message| message.hold == Hold::Free);
+        visible.map(|message| (message.sequence, message.body.size.into())).collect()
+    }
+}

@@ -1,0 +1,290 @@
+//! The model of sending, receiving, deleting and changing visibility.
+
+use lockstep_engine::{
+    DeduplicationScope, Rejected,
+    command::{ChangeVisibility, Delete, Receive, Send, SendEntry},
+    limits,
+    reply::{Accepted, Deleted, Delivered},
+    words::{BodyRef, Epoch, GroupId, Position, QueueGeneration, Receipt, SequenceNumber, Timestamp},
+};
+
+use super::{Hold, Message, Model, Queue, Turn, ensure};
+
+/// What a receipt is worth.
+pub(crate) enum Worth {
+    Held,
+    Gone,
+}
+
+impl Turn {
+    /// Stores a body of the command at the next place of the frame.
+    pub(crate) fn store(&mut self, body: usize, size: u32) -> BodyRef {
+        let index = u32::try_from(self.bodies.len()).expect("few bodies");
+        self.bodies.push(u32::try_from(body).expect("few bodies"));
+        BodyRef { position: Position { frame: self.frame, index }, size }
+    }
+}
+
+impl Model {
+    pub(crate) fn send(
+        &mut self,
+        command: &Send,
+        turn: &mut Turn,
+    ) -> Result<Vec<Result<Accepted, Rejected>>, Rejected> {
+        let place = self.find(&command.queue)?;
+        let mut stopped: Vec<GroupId> = Vec::new();
+        let mut outcomes = Vec::new();
+        for (index, entry) in command.entries.iter().enumerate() {
+            let outcome = if stopped.contains(&entry.group) {
+                Err(Rejected::EarlierRejected)
+            } else {
+                self.send_one(place, entry, index, turn)
+            };
+            if outcome.is_err() {
+                stopped.push(entry.group.clone());
+            }
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    /// S2, S4, S6, S7, L2, H5.
+    pub(crate) fn send_one(
+        &mut self,
+        place: usize,
+        entry: &SendEntry,
+        body: usize,
+        turn: &mut Turn,
+    ) -> Result<Accepted, Rejected> {
+        let (active, stamp) = (self.active(turn.now), self.stamp(turn.now));
+        let queue = &mut self.queues[place];
+        let generation = QueueGeneration(queue.generation);
+        if !entry.explicit_id && !queue.attributes.content_based {
+            return Err(Rejected::DeduplicationIdMissing);
+        }
+        let key = match queue.attributes.scope {
+            DeduplicationScope::Queue => entry.queue_key,
+            DeduplicationScope::MessageGroup => entry.group_key,
+        };
+        let known = queue.keys.iter().find(|(known, _, expires_at)| *known == key && active < *expires_at);
+        if let Some((_, sequence, _)) = known {
+            return Ok(Accepted { generation, sequence: SequenceNumber(*sequence), duplicate: true });
+        }
+        if entry.size > queue.attributes.max_message_size {
+            return Err(Rejected::MessageTooLong { limit: queue.attributes.max_message_size });
+        }
+        let cost = u64::from(entry.size) + limits::MESSAGE_OVERHEAD;
+        turn.for_sends = turn.for_sends.checked_sub(cost).ok_or(Rejected::StorageFull)?;
+        queue.last_sequence += 1;
+        let sequence = queue.last_sequence;
+        queue.keys.retain(|(known, _, _)| *known != key);
+        queue.keys.push((key, sequence, active + queue.attributes.window));
+        queue.messages.push(Message {
+            sequence,
+            group: entry.group.clone(),
+            body: turn.store(body, entry.size),
+            sent_at: turn.now,
+            first_received_at: None,
+            receives: 0,
+            hold: Hold::Free,
+        });
+        queue.refresh(stamp);
+        Ok(Accepted { generation, sequence: SequenceNumber(sequence), duplicate: false })
+    }
+
+    /// Judges the engine's choice, and predicts everything else of the answer.
+    pub(crate) fn receive(
+        &mut self,
+        command: &Receive,
+        turn: &Turn,
+        given: &Result<Vec<Delivered>, Rejected>,
+    ) -> Result<(), String> {
+        let place = match (self.find(&command.queue), given) {
+            (Ok(place), Ok(_)) => place,
+            (Err(expected), Err(rejected)) if expected == *rejected => return Ok(()),
+            (expected, given) => return Err(format!("{given:?}, the model answers {expected:?}")),
+        };
+        let given = given.as_ref().expect("checked above");
+        let (active, stamp, downtime) = (self.active(turn.now), self.stamp(turn.now), self.downtime);
+        let queue = &mut self.queues[place];
+        let mut chosen: Vec<(GroupId, Vec<u64>)> = Vec::new();
+        for delivered in given {
+            match chosen.last_mut() {
+                Some((group, sequences)) if *group == delivered.group => sequences.push(delivered.sequence.0),
+                Some(_) | None => chosen.push((delivered.group.clone(), vec![delivered.sequence.0])),
+            }
+        }
+        queue.judge_choice(&chosen, command.max_messages.into(), limits::RECEIVE_BYTES)?;
+        let visible_at = active + command.visibility.unwrap_or(queue.attributes.visibility);
+        let mut given = given.iter();
+        for (_, sequences) in chosen {
+            queue.last_epoch += 1;
+            let (epoch, generation) = (queue.last_epoch, QueueGeneration(queue.generation));
+            for sequence in sequences {
+                let message = queue.messages.iter_mut().find(|m| m.sequence == sequence).expect("judged above");
+                message.receives += 1;
+                message.hold = Hold::Leased { epoch, received_at: active, visible_at };
+                let first = *message.first_received_at.get_or_insert(turn.now);
+                let expected = Delivered {
+                    generation,
+                    sequence: SequenceNumber(sequence),
+                    group: message.group.clone(),
+                    body: message.body,
+                    epoch: Epoch(epoch),
+                    receives: message.receives,
+                    sent_at: Timestamp(message.sent_at),
+                    first_received_at: Timestamp(first),
+                    visible_at: Timestamp(visible_at + downtime),
+                };
+                let given = given.next().expect("as many as were given");
+                ensure!(*given == expected, "{given:?}, the model expects {expected:?}");
+            }
+        }
+        queue.refresh(stamp);
+        Ok(())
+    }
+
+    pub(crate) fn delete(
+        &mut self,
+        command: &Delete,
+        turn: &Turn,
+    ) -> Result<Vec<Result<Deleted, Rejected>>, Rejected> {
+        let place = self.find(&command.queue)?;
+        let stamp = self.stamp(turn.now);
+        let queue = &mut self.queues[place];
+        let worth: Vec<_> = command.receipts.iter().map(|receipt| queue.worth(receipt)).collect();
+        let held = command.receipts.iter().zip(&worth).filter(|(_, worth)| matches!(worth, Ok(Worth::Held)));
+        let wanted: Vec<u64> = held.map(|(receipt, _)| receipt.sequence.0).collect();
+        let outcomes = command.receipts.iter().zip(worth).map(|(receipt, worth)| match worth? {
+            Worth::Gone => Ok(Deleted { already_gone: true }),
+            Worth::Held => match queue.hole(receipt.sequence.0, &wanted) {
+                Some(blocking) => Err(Rejected::EarlierInFlight { blocking: SequenceNumber(blocking) }),
+                None => Ok(Deleted { already_gone: false }),
+            },
+        });
+        let outcomes: Vec<_> = outcomes.collect();
+        let gone: Vec<u64> = wanted.iter().copied().filter(|sequence| queue.hole(*sequence, &wanted).is_none()).collect();
+        queue.messages.retain(|message| !gone.contains(&message.sequence));
+        queue.refresh(stamp);
+        Ok(outcomes)
+    }
+
+    /// One entry after the other: what an earlier one took back, a later one does not hold any more.
+    pub(crate) fn change_visibility(
+        &mut self,
+        command: &ChangeVisibility,
+        turn: &Turn,
+    ) -> Result<Vec<Result<Timestamp, Rejected>>, Rejected> {
+        let place = self.find(&command.queue)?;
+        let (active, stamp, downtime) = (self.active(turn.now), self.stamp(turn.now), self.downtime);
+        let queue = &mut self.queues[place];
+        let mut outcomes = Vec::new();
+        for (receipt, timeout) in &command.entries {
+            let changed = queue.change_one(receipt, *timeout, active);
+            outcomes.push(changed.map(|visible_at| Timestamp(visible_at + downtime)));
+        }
+        queue.refresh(stamp);
+        Ok(outcomes)
+    }
+}
+
+impl Queue {
+    /// R3, R4: a lease that lives, a message that is gone, or neither.
+    pub(crate) fn worth(&self, receipt: &Receipt) -> Result<Worth, Rejected> {
+        if receipt.generation.0 != self.generation || receipt.sequence.0 > self.last_sequence {
+            return Err(Rejected::ReceiptForeign);
+        }
+        match self.message(receipt.sequence.0).map(|message| message.hold) {
+            None => Ok(Worth::Gone),
+            Some(Hold::Leased { epoch, .. }) if epoch == receipt.epoch.0 => Ok(Worth::Held),
+            Some(Hold::Leased { .. } | Hold::Free | Hold::Claimed { .. }) => Err(Rejected::ReceiptExpired),
+        }
+    }
+
+    /// On a strict queue: the first earlier message of the group that would stay behind.
+    pub(crate) fn hole(&self, sequence: u64, wanted: &[u64]) -> Option<u64> {
+        let group = &self.message(sequence)?.group;
+        let earlier = self.messages.iter().filter(|other| other.group == *group && other.sequence < sequence);
+        let mut kept = earlier.map(|other| other.sequence).filter(|other| !wanted.contains(other));
+        kept.next().filter(|_| self.is_strict())
+    }
+
+    fn change_one(&mut self, receipt: &Receipt, timeout: u64, active: u64) -> Result<u64, Rejected> {
+        match self.worth(receipt)? {
+            Worth::Held => {}
+            Worth::Gone => return Err(Rejected::MessageNotInFlight),
+        }
+        let strict = self.is_strict();
+        let held = self.message(receipt.sequence.0).expect("held").clone();
+        let Hold::Leased { received_at, .. } = held.hold else { return Err(Rejected::ReceiptExpired) };
+        if active.saturating_add(timeout) > received_at + limits::VISIBILITY {
+            return Err(Rejected::VisibilityTooLong);
+        }
+        let wanted = active + timeout;
+        if timeout == 0 {
+            self.take_back(held.sequence);
+            return Ok(wanted);
+        }
+        for message in &mut self.messages {
+            let later = strict && message.group == held.group && message.sequence > held.sequence;
+            let Hold::Leased { epoch, visible_at, .. } = &mut message.hold else { continue };
+            if message.sequence == held.sequence {
+                *visible_at = wanted;
+            } else if later && *epoch == receipt.epoch.0 {
+                *visible_at = wanted.max(*visible_at);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// A message goes back, and on a strict queue every later in-flight one of its group, uncounted.
+    pub(crate) fn take_back(&mut self, sequence: u64) {
+        let strict = self.is_strict();
+        let group = self.message(sequence).expect("a message that goes back").group.clone();
+        for message in self.messages.iter_mut().filter(|message| message.group == group) {
+            let Hold::Leased { .. } = message.hold else { continue };
+            if message.sequence == sequence {
+                message.hold = Hold::Free;
+            } else if strict && message.sequence > sequence {
+                message.hold = Hold::Free;
+                message.receives -= 1;
+                message.first_received_at = message.first_received_at.filter(|_| message.receives > 0);
+            }
+        }
+    }
+
+    /// O1, O2, O3: each group free, a leading run of it, as many as possible, the one that is free for longest first.
+    pub(crate) fn judge_choice(
+        &self,
+        chosen: &[(GroupId, Vec<u64>)],
+        most: u64,
+        max_bytes: u64,
+    ) -> Result<(), String> {
+        let mut left: Vec<_> =
+            self.free_since.iter().map(|(group, since)| (*since, group, self.leading_run(group))).collect();
+        let (mut count, mut bytes) = (0_u64, 0_u64);
+        for (position, (group, sequences)) in chosen.iter().enumerate() {
+            let place = left.iter().position(|(_, free, _)| *free == group);
+            let place = place.ok_or_else(|| format!("group {group} is not free, or was chosen twice"))?;
+            let oldest = left.iter().map(|(since, ..)| *since).min().expect("one is left");
+            let (since, _, run) = left.remove(place);
+            ensure!(since == oldest, "group {group} is free since {since:?}, another since {oldest:?} (O2)");
+            let leading = run.iter().map(|(sequence, _)| sequence).zip(sequences).all(|(run, given)| run == given);
+            ensure!(leading && sequences.len() <= run.len(), "{sequences:?} of {group} is no part of {run:?} (O3)");
+            count += sequences.len() as u64;
+            bytes += run[..sequences.len()].iter().map(|(_, size)| size).sum::<u64>();
+            if let Some((next, size)) = run.get(sequences.len()) {
+                let full = count >= most || bytes + size > max_bytes;
+                ensure!(full, "{next} of {group} could have been delivered too (O1)");
+                ensure!(position + 1 == chosen.len(), "another group after {group} was cut (O1)");
+                left.clear();
+            }
+        }
+        ensure!(count <= most && (count <= 1 || bytes <= max_bytes), "{count} messages, {bytes} bytes: too many");
+        let Some(oldest) = left.iter().map(|(since, ..)| *since).min() else { return Ok(()) };
+        let mut next = left.iter().filter(|(since, ..)| *since == oldest);
+        let full = count >= most || count > 0 && next.any(|(.., run)| bytes + run[0].1 > max_bytes);
+        ensure!(full, "another group is free and was left (O1)");
+        Ok(())
+    }
+}

@@ -1,0 +1,387 @@
+//! Random commands of every kind: few names, few groups and few ids, so that they meet. Most are sensible, because the
+//! workload may look at the model; the rest are late, foreign, stale or repeated.
+
+use lockstep_engine::{
+    AttributeChanges, DeduplicationScope, GroupDelivery,
+    command::{
+        Abandon, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, Delete, DeleteQueue, DropReader,
+        OpenReader, Output, PurgeQueue, QueueRef, ReaderRef, Receive, Send, SendEntry, SetQueueAttributes, TakeClaim,
+        ValueChange,
+    },
+    words::{
+        ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId,
+        Receipt, SequenceNumber, ValueKey,
+    },
+};
+
+use crate::model::{Hold, Model, Queue, Reader};
+
+/// What happens next.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Create(CreateQueue),
+    Set(SetQueueAttributes),
+    Purge(PurgeQueue),
+    DeleteQueue(DeleteQueue),
+    Send(Send),
+    Receive(Receive),
+    Delete(Delete),
+    ChangeVisibility(ChangeVisibility),
+    OpenReader(OpenReader),
+    Claim(Claim),
+    TakeClaim(TakeClaim),
+    Abandon(Abandon),
+    DropReader(DropReader),
+    Commit(Commit),
+    /// The broker ends, and starts again after a while.
+    Restart { downtime: u64, clock_behind: u64, from_checkpoint: bool },
+    /// Nothing but time.
+    Wait,
+}
+
+const NAMES: [&str; 3] = ["strict.fifo", "prefix.fifo", "either.fifo"];
+const GROUPS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const LABELS: [&str; 3] = ["one", "two", "three"];
+const TIMEOUTS: [u64; 8] = [0, 1, 1_000, 5_000, 5_000, 30_000, 60_000, 43_200_000];
+
+pub(crate) struct Workload {
+    pub(crate) rng: fastrand::Rng,
+    /// Everything that was ever delivered, the oldest forgotten.
+    pub(crate) receipts: Vec<Receipt>,
+    sends: Vec<Send>,
+    commits: Vec<Commit>,
+}
+
+fn label(text: &str) -> Label {
+    Label::parse(text).expect("a label")
+}
+
+fn group(text: &str) -> GroupId {
+    GroupId::parse(text).expect("a group")
+}
+
+fn key(id: u64, group: u64) -> DeduplicationKey {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&id.to_be_bytes());
+    bytes[8..].copy_from_slice(&group.to_be_bytes());
+    DeduplicationKey(bytes)
+}
+
+impl Workload {
+    pub(crate) fn new(seed: u64) -> Self {
+        let rng = fastrand::Rng::with_seed(seed);
+        Self { rng, receipts: Vec::new(), sends: Vec::new(), commits: Vec::new() }
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.rng.u64(0..n) == 0
+    }
+
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+        if of.is_empty() { None } else { Some(&of[self.rng.usize(0..of.len())]) }
+    }
+
+    fn pick_of<T: Copy, const N: usize>(&mut self, of: [T; N]) -> T {
+        of[self.rng.usize(0..N)]
+    }
+
+    /// How much time passes before the next step: none, a little, to an exact boundary, or long.
+    pub(crate) fn pause(&mut self, now: u64, model: &Model) -> u64 {
+        match self.rng.u32(0..100) {
+            0..40 => 0,
+            40..75 => self.rng.u64(1..2_000),
+            75..90 => {
+                let reach = now + if self.one_in(20) { 50_000_000 } else { 700_000 };
+                let instants: Vec<u64> = model.instants().into_iter().filter(|at| (now + 1..reach).contains(at)).collect();
+                let nearest = instants.iter().min().copied();
+                let other = self.pick(&instants).copied();
+                let wanted = if self.one_in(6) { other } else { nearest };
+                wanted.map_or(0, |at| (at - now) - u64::from(self.one_in(3)))
+            }
+            90..98 => self.rng.u64(5_000..40_000),
+            98.. => self.pick_of([60_000, 60_000, 120_000, 300_000, 301_000, 700_000, 43_200_000]),
+        }
+    }
+
+    pub(crate) fn space(&mut self) -> (u64, u64) {
+        let for_sends = if self.one_in(12) { self.rng.u64(0..3_000) } else { u64::MAX };
+        let for_finishes = if self.one_in(15) { self.rng.u64(0..500) } else { u64::MAX };
+        (for_sends, for_finishes)
+    }
+
+    pub(crate) fn next(&mut self, model: &Model) -> Step {
+        let missing = NAMES.iter().find(|name| model.queues.iter().all(|queue| queue.name.as_str() != **name));
+        if let Some(name) = missing
+            && (model.queues.is_empty() || self.one_in(10))
+        {
+            return Step::Create(self.create(name));
+        }
+        let Some(place) = self.pick_queue(model) else { return Step::Wait };
+        let queue = &model.queues[place];
+        let reference = self.reference(queue);
+        match self.rng.u32(0..1_000) {
+            0..250 => Step::Send(self.send(reference)),
+            250..420 => Step::Receive(Receive {
+                queue: reference,
+                max_messages: self.pick_of([1, 1, 2, 3, 5, 10, 1_000]),
+                visibility: if self.rng.bool() { Some(self.pick_of(TIMEOUTS)) } else { None },
+            }),
+            420..550 => Step::Delete(Delete { queue: reference, receipts: self.some_receipts(queue) }),
+            550..630 => {
+                let receipts = self.some_receipts(queue).into_iter();
+                let entries = receipts.map(|receipt| (receipt, self.pick_of(TIMEOUTS))).collect();
+                Step::ChangeVisibility(ChangeVisibility { queue: reference, entries })
+            }
+            630..670 => Step::OpenReader(OpenReader {
+                queue: reference,
+                reader: label(self.pick_of(["pool", "pool", "spark"])),
+                instance: label(self.pick_of(LABELS)),
+                claim_limit: if self.rng.bool() { Some(self.pick_of([1_000, 20_000, 600_000])) } else { None },
+            }),
+            670..770 => Step::Claim(self.claim(queue, reference)),
+            770..810 => Step::TakeClaim(TakeClaim {
+                number: self.number(queue),
+                reader: self.reader(queue, reference),
+                worker: label(self.pick_of(LABELS)),
+                previous_failed: self.rng.bool(),
+            }),
+            810..910 => Step::Commit(self.commit(queue, reference)),
+            910..930 => {
+                let number = if self.one_in(4) { None } else { Some(self.number(queue)) };
+                Step::Abandon(Abandon { reader: self.reader(queue, reference), number })
+            }
+            930..935 => Step::DropReader(DropReader {
+                queue: reference,
+                reader: label(self.pick_of(["pool", "spark"])),
+                id: if self.rng.bool() { Some(ReaderId(self.rng.u64(1..4))) } else { None },
+            }),
+            935..947 => Step::Set(SetQueueAttributes { queue: reference, changes: self.attributes() }),
+            947..950 => Step::Purge(PurgeQueue { queue: reference }),
+            950..952 => Step::DeleteQueue(DeleteQueue { queue: reference }),
+            952..957 => Step::Create(self.create(queue.name.as_str())),
+            957..970 => Step::Restart {
+                downtime: self.pick_of([0, 1, 3_000, 61_000, 400_000]),
+                clock_behind: if self.one_in(5) { 5_000 } else { 0 },
+                from_checkpoint: self.rng.bool(),
+            },
+            970.. => Step::Wait,
+        }
+    }
+
+    /// Mostly the strict queue, where there is more to do.
+    fn pick_queue(&mut self, model: &Model) -> Option<usize> {
+        let strict = model.queues.iter().position(|queue| queue.is_strict());
+        let any = (!model.queues.is_empty()).then(|| self.rng.usize(0..model.queues.len()));
+        if self.rng.bool() { strict.or(any) } else { any }
+    }
+
+    fn reference(&mut self, queue: &Queue) -> QueueRef {
+        let generation = match self.rng.u32(0..30) {
+            0..15 => None,
+            15..29 => Some(queue.generation),
+            29.. => Some(self.rng.u64(0..queue.generation + 2)),
+        };
+        QueueRef { name: queue.name.clone(), generation: generation.map(QueueGeneration) }
+    }
+
+    fn attributes(&mut self) -> AttributeChanges {
+        let mut changes = AttributeChanges::default();
+        if self.rng.bool() {
+            changes.content_based = Some(self.rng.bool());
+        }
+        if self.rng.bool() {
+            changes.window = Some(self.pick_of([300_000, 301_000, 600_000, 299_999]));
+        }
+        if self.rng.bool() {
+            changes.visibility = Some(self.pick_of([0, 2_000, 10_000, 43_200_000, 43_200_001]));
+        }
+        if self.rng.bool() {
+            changes.retention = Some(self.pick_of([60_000, 120_000, 1_000_000, 1_209_600_000]));
+        }
+        if self.one_in(3) {
+            changes.max_message_size = Some(self.pick_of([1_024, 2_000, 1_048_576, 1_048_577]));
+        }
+        if self.one_in(6) {
+            changes.delivery = Some(self.pick_of([GroupDelivery::Strict, GroupDelivery::Prefix]));
+        }
+        if self.one_in(6) {
+            changes.scope = Some(self.pick_of([DeduplicationScope::Queue, DeduplicationScope::MessageGroup]));
+        }
+        changes
+    }
+
+    fn create(&mut self, name: &str) -> CreateQueue {
+        let mut attributes = self.attributes();
+        attributes.delivery = match name {
+            "strict.fifo" => Some(GroupDelivery::Strict),
+            "prefix.fifo" => Some(GroupDelivery::Prefix),
+            _ => attributes.delivery,
+        };
+        if self.rng.bool() {
+            attributes.scope = Some(DeduplicationScope::MessageGroup);
+        }
+        CreateQueue { name: QueueName::parse(name).expect("a queue name"), attributes }
+    }
+
+    fn entry(&mut self) -> SendEntry {
+        let of = self.rng.usize(0..GROUPS.len());
+        let explicit_id = !self.one_in(4);
+        let id = if explicit_id { self.rng.u64(0..60) } else { 1_000 + self.rng.u64(0..20) };
+        // The same body has the same size.
+        let content = if explicit_id { self.rng.u64(0..40) } else { id - 1_000 };
+        let size = match content {
+            0 => 1_048_576,
+            1 => 1_024,
+            2 => 1_025,
+            small => u32::try_from(small * 13).expect("small"),
+        };
+        SendEntry {
+            group: group(GROUPS[of]),
+            explicit_id,
+            queue_key: key(id, 0),
+            group_key: key(id, 1 + of as u64),
+            size,
+        }
+    }
+
+    /// New messages, or a request of long ago once more.
+    fn send(&mut self, queue: QueueRef) -> Send {
+        if self.one_in(8)
+            && let Some(again) = self.pick(&self.sends.clone())
+        {
+            return again.clone();
+        }
+        let many = self.pick_of([1, 1, 2, 4]);
+        let entries = (0..many).map(|_| self.entry()).collect();
+        let send = Send { queue, entries };
+        self.sends.push(send.clone());
+        if self.sends.len() > 30 {
+            self.sends.remove(0);
+        }
+        send
+    }
+
+    /// Of the receipts that live mostly; sometimes an old one, or one that never was.
+    fn some_receipts(&mut self, queue: &Queue) -> Vec<Receipt> {
+        let generation = QueueGeneration(queue.generation);
+        let living = queue.messages.iter().filter_map(|message| match message.hold {
+            Hold::Leased { epoch, .. } => {
+                Some(Receipt { generation, sequence: SequenceNumber(message.sequence), epoch: Epoch(epoch) })
+            }
+            Hold::Free | Hold::Claimed { .. } => None,
+        });
+        let living: Vec<Receipt> = living.collect();
+        let mut receipts = Vec::new();
+        if !living.is_empty() && !self.one_in(5) {
+            let from = if self.one_in(3) { self.rng.usize(0..living.len()) } else { 0 };
+            let many = self.rng.usize(1..=living.len() - from);
+            receipts.extend_from_slice(&living[from..from + many]);
+        }
+        if receipts.is_empty() || self.one_in(6) {
+            receipts.extend(self.pick(&self.receipts.clone()));
+        }
+        if receipts.is_empty() || self.one_in(20) {
+            let (sequence, epoch) = (SequenceNumber(self.rng.u64(1..200)), Epoch(self.rng.u64(0..50)));
+            receipts.push(Receipt { generation, sequence, epoch });
+        }
+        if self.one_in(4) {
+            self.rng.shuffle(&mut receipts);
+        }
+        receipts
+    }
+
+    fn a_reader<'a>(&mut self, queue: &'a Queue) -> Option<&'a Reader> {
+        self.pick(&queue.readers)
+    }
+
+    /// A reader by name; its generation is mostly the present one.
+    fn reader(&mut self, queue: &Queue, reference: QueueRef) -> ReaderRef {
+        let Some(reader) = self.a_reader(queue) else {
+            return ReaderRef { queue: reference, name: label("nobody"), generation: None };
+        };
+        let generation = match self.rng.u32(0..12) {
+            0 => None,
+            1 => Some(Epoch(self.rng.u64(1..queue.last_epoch + 2))),
+            2.. => Some(Epoch(reader.generation)),
+        };
+        ReaderRef { queue: reference, name: reader.name.clone(), generation }
+    }
+
+    /// Mostly a number that some reader has.
+    fn number(&mut self, queue: &Queue) -> ClaimNumber {
+        let open = queue.readers.iter().flat_map(|reader| reader.claims.iter().filter(|claim| claim.is_open()));
+        let open: Vec<u64> = open.map(|claim| claim.number).collect();
+        let some = self.pick(&open).copied().filter(|_| !self.one_in(6));
+        ClaimNumber(some.unwrap_or_else(|| self.rng.u64(1..8)))
+    }
+
+    fn claim(&mut self, queue: &Queue, reference: QueueRef) -> Claim {
+        let reader = self.reader(queue, reference);
+        let known = queue.readers.iter().find(|known| known.name == reader.name);
+        let next = known.map_or(1, |known| known.claims.len() as u64 + 1);
+        let number = if self.one_in(4) { self.number(queue) } else { ClaimNumber(next) };
+        // Bytes that bind leave a choice among equals; then nothing is asked for at least.
+        let (max_bytes, at_least) = self.pick_of([(300, 1), (1_048_576, 1), (1 << 26, 1), (1 << 26, 0), (1 << 26, 3)]);
+        Claim { reader, number, max_messages: self.pick_of([1, 2, 4, 10, 10_000]), max_bytes, at_least: at_least.min(1) }
+    }
+
+    fn values(&mut self, groups: &[GroupId]) -> Vec<ValueChange> {
+        let many = self.pick_of([0, 0, 1, 3]);
+        let change = |_| {
+            let of = match self.rng.u32(0..12) {
+                0 => None,
+                1 => Some(group(self.pick_of(GROUPS))),
+                2.. => self.pick(groups).cloned(),
+            };
+            let size = self.pick_of([None, Some(0), Some(100), Some(300), Some(65_536), Some(65_537)]);
+            let size = size.filter(|size| *size <= 65_536 || self.one_in(4));
+            let key = ValueKey::parse(self.pick_of(["state", "turns", "of/it"])).expect("a key");
+            ValueChange { group: of, key, size }
+        };
+        (0..many).map(change).collect()
+    }
+
+    /// A commit of a claim, of deliveries, of the reader's own values, or one of long ago once more.
+    fn commit(&mut self, queue: &Queue, reference: QueueRef) -> Commit {
+        if self.one_in(6)
+            && let Some(again) = self.pick(&self.commits.clone())
+        {
+            let digest = if self.one_in(4) { ContentDigest([9; 16]) } else { again.digest };
+            return Commit { digest, ..again.clone() };
+        }
+        let (target, groups) = match self.rng.u32(0..10) {
+            0..6 => self.claim_target(queue, &reference),
+            6..9 => (CommitTarget::Deliveries(self.some_receipts(queue)), Vec::new()),
+            9.. => (CommitTarget::Reader(self.reader(queue, reference.clone())), Vec::new()),
+        };
+        let wants_values = !matches!(target, CommitTarget::Deliveries(_)) || self.one_in(8);
+        let values = if wants_values { self.values(&groups) } else { Vec::new() };
+        let many = self.pick_of([0, 0, 1, 2]);
+        let output = |_| Output {
+            queue: QueueName::parse(self.pick_of(NAMES)).expect("a queue name"),
+            entry: self.entry(),
+        };
+        let outputs = (0..many).map(output).collect();
+        let id = label(&format!("commit-{}", self.rng.u64(0..400)));
+        let commit = Commit { queue: reference, id, digest: ContentDigest([1; 16]), target, values, outputs };
+        self.commits.push(commit.clone());
+        if self.commits.len() > 20 {
+            self.commits.remove(0);
+        }
+        commit
+    }
+
+    fn claim_target(&mut self, queue: &Queue, reference: &QueueRef) -> (CommitTarget, Vec<GroupId>) {
+        let reader = self.reader(queue, reference.clone());
+        let number = self.number(queue);
+        let known = queue.readers.iter().find(|known| known.name == reader.name);
+        let claim = known.and_then(|known| known.claim(number.0));
+        let messages = claim.map(|claim| claim.messages.clone()).unwrap_or_default();
+        let groups = messages.iter().filter_map(|sequence| queue.message(*sequence)).map(|m| m.group.clone()).collect();
+        let epoch = claim.map_or(0, |claim| claim.epoch);
+        let epoch = Epoch(if self.one_in(8) { self.rng.u64(0..queue.last_epoch + 2) } else { epoch });
+        let record = self.pick_of([None, Some(0), Some(200), Some(200), Some(65_537)]);
+        let record = record.filter(|size| *size < 65_537 || self.one_in(4));
+        (CommitTarget::Claim { reader, number, epoch, record }, groups)
+    }
+}

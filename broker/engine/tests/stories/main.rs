@@ -1,0 +1,12 @@
+//! The rules of the contract, one story each: the rule's number stands in the story's name, and the recorded cases of
+//! the real service are told to the letter.
+
+mod claims;
+mod commits;
+mod limits;
+mod order;
+mod receipts;
+mod sends;
+mod strict;
+mod time;
+mod world;

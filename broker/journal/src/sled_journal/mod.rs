@@ -1,0 +1,263 @@
+//! The journal on sled 0.34, with everything that sled leaves to its user if `Ok` is to mean: survives a power cut.
+//!
+//! Each danger of that version has its answer here, by number, and a test with its name in `tests`:
+//!
+//! | # | danger | answer |
+//! |---|---|---|
+//! | 1 | `flush` does not sync the file | an own descriptor, synced after each flush, before `Ok` ([`SledJournal::append`]) |
+//! | 2 | `conf`, `db`, snapshots and names are never synced | all of them synced after each open (`store`) |
+//! | 3 | a half-written snapshot refuses every later open | removed before the open, under our own lock (`directory`, `store`) |
+//! | 4 | large pages go to files that are never synced | segments of 8 MiB, chunks of 64 KiB; no `Ok` unless `blobs/` is empty |
+//! | 5, 7, 8 | no cleaning without a rhythm; memory; panics | `flush_every_ms` 250, cache 32 MiB; one writer, one tree, no transactions, no compression |
+//! | 9 | deadlocks | blocking `flush` from the one journal thread; a watchdog ends the process |
+//! | 10 | errors that hang in drop | after an error sled is never dropped |
+//! | 11 | segment reuse before a sync | frames near a quarter of a segment at most ([`crate::MAX_FRAME_BYTES`]) |
+//! | 12 | the log is cut silently at a bad checksum | chained, dense, checksummed frames; the side file ACKED (`acknowledged`) |
+//!
+//! After an unclean end every byte of every file is rewritten in place and synced before sled sees it (H7, `durable`).
+//! Nothing here knows what events mean.
+
+mod acknowledged;
+mod chunks;
+mod directory;
+mod durable;
+mod open;
+mod reader;
+mod record;
+mod store;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use self::acknowledged::Acknowledged;
+use self::directory::Directory;
+use self::reader::Replay;
+use self::store::Store;
+use crate::encoding::{Chain, encode};
+use crate::error::{AppendError, OpenError, ReadError};
+use crate::faulty::TornAppend;
+use crate::frame::{Frame, FrameNumber, JournalId, ReplayedFrame};
+use crate::journal::Journal;
+use crate::watchdog::{OnStall, Watchdog, abort};
+
+pub use self::chunks::CHUNK_BYTES;
+pub use self::reader::SledReader;
+pub use self::record::DIRECTORY_VERSION;
+
+/// What an operator may choose about a [`SledJournal`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SledOptions {
+    /// How long one append, or the clean end, may take before the process is ended (danger 9). Default: 10 s.
+    pub stall_limit: Duration,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self { stall_limit: Duration::from_secs(10) }
+    }
+}
+
+/// Makes what was written to sled's log durable.
+type SyncLog = Box<dyn FnMut(&File) -> io::Result<()> + Send>;
+
+/// What a test puts in place of the disk's sync and of the end of the process.
+struct Seams {
+    sync: SyncLog,
+    on_stall: OnStall,
+}
+
+impl Default for Seams {
+    fn default() -> Self {
+        Self { sync: Box::new(File::sync_data), on_stall: Box::new(abort) }
+    }
+}
+
+/// The default [`Journal`]: frames in one tree of sled 0.34, in a directory of its own.
+///
+/// It keeps about 1 to 2 times the stored bytes in memory, whatever is set; limit the backlog by
+/// [`Journal::stored_bytes`] (danger 7). Files: see `FORMAT.md`.
+pub struct SledJournal {
+    /// Taken only when the journal ends. Before the directory, so that the store ends before the lock is given back.
+    store: Option<Store>,
+    directory: Option<Directory>,
+    acknowledged: Acknowledged,
+    chain: Chain,
+    /// Why no append is taken any more.
+    failed: Option<String>,
+    /// An error came from the store or a sync: sled must not be dropped (danger 10).
+    doubtful: bool,
+    watchdog: Watchdog,
+    sync: SyncLog,
+    /// What the store's other files had in bytes when it was opened.
+    other_bytes: u64,
+}
+
+impl SledJournal {
+    /// Opens the journal in `dir`, or creates it there. The directory may hold other files; those named in `FORMAT.md`
+    /// are ours. Two journals never share one.
+    ///
+    /// After an unclean end every byte of the store is read and written again before it is opened (H7): that takes the
+    /// time of copying it.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] while another process has it; [`OpenError::Damaged`] when something acknowledged is not
+    /// there or not whole at the end of the journal (replay verifies the rest); [`OpenError::NewerFormat`],
+    /// [`OpenError::ReadOnly`], [`OpenError::NoSpace`] and [`OpenError::Io`] as they say.
+    pub fn open(dir: &Path, options: SledOptions) -> Result<Self, OpenError> {
+        open::open(dir, options, Seams::default())
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("the store is taken only when the journal ends")
+    }
+
+    /// Everything that must be refused before a byte is written.
+    fn admit(&self, number: FrameNumber, release: &[FrameNumber]) -> Result<(), AppendError> {
+        if let Some(reason) = &self.failed {
+            return Err(AppendError::Failed(format!("an earlier append failed: {reason}")));
+        }
+        if number != self.chain.due() {
+            return Err(AppendError::Fenced { expected: self.chain.due(), given: number });
+        }
+        if !release.is_empty() {
+            return Err(AppendError::Failed("release is not supported yet".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, reason: String) -> AppendError {
+        self.failed.get_or_insert(reason.clone());
+        AppendError::Failed(reason)
+    }
+
+    /// Stores the chunks in one atomic batch and makes them durable: only after the last step may anyone be answered.
+    fn commit(&mut self, batch: sled::Batch, number: FrameNumber) -> Result<(), String> {
+        let store = self.store.as_ref().expect("the store is taken only when the journal ends");
+        store.db().apply_batch(batch).map_err(|error| format!("storing frame {number}: {error}"))?;
+        store.db().flush().map_err(|error| format!("flushing frame {number}: {error}"))?;
+        (self.sync)(store.log()).map_err(|error| format!("syncing frame {number}: {error}"))?;
+        match store.blobs() {
+            Ok(0) => {}
+            Ok(blobs) => return Err(format!("frame {number}: {blobs} blob files, which are never synced")),
+            Err(error) => return Err(format!("looking for blob files: {error}")),
+        }
+        self.acknowledged.note(number).map_err(|error| format!("noting frame {number} in ACKED: {error}"))
+    }
+
+    /// Ends the store without the mark of a clean end; safe at any time.
+    fn end(&mut self) -> Result<(), String> {
+        let Some(store) = self.store.take() else { return Ok(()) };
+        if self.doubtful {
+            store.abandon();
+            // The abandoned store still writes: nobody else may open it before this process has ended.
+            std::mem::forget(self.directory.take());
+            return Err(self.failed.clone().unwrap_or_else(|| "the store is in doubt".to_owned()));
+        }
+        store.close().map_err(|error| {
+            std::mem::forget(self.directory.take());
+            format!("closing the store: {error}")
+        })
+    }
+
+    fn end_cleanly(&mut self) -> Result<(), String> {
+        let _watched = self.watchdog.watch(|| "closing the journal".to_owned());
+        let failed = self.failed.clone();
+        self.end()?;
+        if let Some(reason) = failed {
+            return Err(reason);
+        }
+        self.acknowledged
+            .note_durably(self.chain.last)
+            .map_err(|error| format!("noting the last frame in ACKED: {error}"))?;
+        match &self.directory {
+            Some(directory) => directory
+                .leave_clean_mark(self.chain.journal, self.chain.last)
+                .map_err(|error| format!("leaving the mark of a clean end: {error}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Journal for SledJournal {
+    type Reader = SledReader;
+
+    fn identity(&self) -> JournalId {
+        self.chain.journal
+    }
+
+    fn last(&self) -> Option<FrameNumber> {
+        self.chain.last
+    }
+
+    fn append(&mut self, number: FrameNumber, frame: &Frame, release: &[FrameNumber]) -> Result<(), AppendError> {
+        match self.admit(number, release) {
+            Err(AppendError::Failed(reason)) => return Err(self.fail(reason)),
+            other => other?,
+        }
+        let encoded = match encode(&self.chain, frame) {
+            Ok(encoded) => encoded,
+            Err(reason) => return Err(self.fail(reason)),
+        };
+        let mut batch = sled::Batch::default();
+        for (key, chunk) in chunks::cut(number, &encoded.bytes) {
+            batch.insert(&key, chunk);
+        }
+        let watched = self.watchdog.watch(|| format!("the append of frame {number}"));
+        let committed = self.commit(batch, number);
+        drop(watched);
+        if let Err(reason) = committed {
+            self.doubtful = true;
+            return Err(self.fail(reason));
+        }
+        self.chain.advance(number, encoded.checksum);
+        Ok(())
+    }
+
+    fn reader(&self) -> SledReader {
+        SledReader { store: self.store().shared() }
+    }
+
+    fn replay(&self) -> impl Iterator<Item = Result<ReplayedFrame, ReadError>> {
+        Replay::new(self.store().db(), Chain::new(self.chain.journal), self.chain.last)
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        // An open descriptor's length can always be asked; were it not so, a full journal is the safe answer.
+        self.store().log_bytes().map_or(u64::MAX, |log| log.saturating_add(self.other_bytes))
+    }
+
+    fn close(mut self) -> Result<(), AppendError> {
+        self.end_cleanly().map_err(AppendError::Failed)
+    }
+}
+
+impl Drop for SledJournal {
+    fn drop(&mut self) {
+        if let Err(reason) = self.end() {
+            tracing::warn!(reason, "the journal was dropped in doubt; the process must end");
+        }
+    }
+}
+
+impl TornAppend for SledJournal {
+    fn append_torn(&mut self, number: FrameNumber, frame: &Frame) -> Result<(), AppendError> {
+        self.admit(number, &[])?;
+        let encoded = match encode(&self.chain, frame) {
+            Ok(encoded) => encoded,
+            Err(reason) => return Err(self.fail(reason)),
+        };
+        let mut batch = sled::Batch::default();
+        for (key, chunk) in chunks::cut(number, &encoded.bytes[..encoded.bytes.len() / 2]) {
+            batch.insert(&key, chunk);
+        }
+        let store = self.store();
+        let stored = store.db().apply_batch(batch).and_then(|()| store.db().flush().map(drop));
+        self.doubtful |= stored.is_err();
+        Err(self.fail("a torn append".to_owned()))
+    }
+}

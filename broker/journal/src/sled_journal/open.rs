@@ -1,0 +1,137 @@
+//! Opening the journal, step by step; the order of the steps is what makes a crash between any two of them harmless.
+//! Nothing is appended here but the cut of a torn tail.
+
+use std::fs;
+use std::path::Path;
+
+use super::acknowledged::Acknowledged;
+use super::directory::{CleanMark, Directory};
+use super::store::Store;
+use super::tail::{self, Tail};
+use super::{Seams, SledJournal, SledOptions, durable};
+use crate::encoding::Chain;
+use crate::error::{OpenError, Place};
+use crate::frame::{FrameNumber, JournalId};
+use crate::watchdog::Watchdog;
+
+/// Lock, identity, mark, rewrite, sled, tail, side file: in this order.
+pub(super) fn open(path: &Path, options: SledOptions, seams: Seams) -> Result<SledJournal, OpenError> {
+    let directory = Directory::own(path)?;
+    let journal = directory.identity()?;
+    let mark = directory.take_clean_mark(journal)?;
+    if !directory.store().exists() {
+        create(&directory, journal)?;
+    } else if mark == CleanMark::Absent {
+        rewrite(&directory)?;
+    }
+    let (mut acknowledged, noted) = Acknowledged::open(&directory.acknowledged(), journal)?;
+    let durable = match mark {
+        CleanMark::Present(last) => noted.max(last),
+        CleanMark::Absent => noted,
+    };
+    let store = Store::open(&directory.store())?;
+    let settled = settle(&directory, &store, &mut acknowledged, journal, durable);
+    let started = settled.and_then(|(chain, other_bytes)| {
+        let watchdog = Watchdog::start(options.stall_limit, seams.on_stall)
+            .map_err(|error| OpenError::from_io(directory.path(), error))?;
+        Ok((chain, other_bytes, watchdog))
+    });
+    match started {
+        Ok((chain, other_bytes, watchdog)) => Ok(SledJournal {
+            store: Some(store),
+            directory: Some(directory),
+            acknowledged,
+            chain,
+            failed: None,
+            doubtful: false,
+            watchdog,
+            sync: seams.sync,
+            other_bytes,
+        }),
+        Err(error @ OpenError::Damaged { .. }) => {
+            store.close().map_err(|error| OpenError::from_io(path, error))?;
+            Err(error)
+        }
+        Err(error) => {
+            // The store itself may have failed: it is never dropped then, and nobody else may open it (danger 10).
+            store.abandon();
+            std::mem::forget(directory);
+            Err(error)
+        }
+    }
+}
+
+/// Makes a fresh store. It gets its name only when it is whole: a crash in the middle leaves nothing that sled could
+/// refuse, and a journal that lost its store is not taken for a fresh one.
+fn create(directory: &Directory, journal: JournalId) -> Result<(), OpenError> {
+    let store = directory.store();
+    let failed = |error| OpenError::from_io(&store, error);
+    let side_file = directory.acknowledged();
+    if side_file.exists() {
+        let (_, noted) = Acknowledged::open(&side_file, journal)?;
+        if let Some(frame) = noted {
+            let problem = format!("it is missing, but frame {frame} was acknowledged");
+            return Err(OpenError::Damaged { place: Place::File(store), problem });
+        }
+    } else {
+        Acknowledged::create(&side_file, journal).map_err(failed)?;
+    }
+    let unfinished = directory.unfinished_store();
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(failed)?;
+    }
+    Store::open(&unfinished)?.close().map_err(failed)?;
+    fs::rename(&unfinished, &store).map_err(failed)?;
+    directory.sync().map_err(failed)
+}
+
+/// After an unclean end: every byte in place again, and synced, before sled looks at it (H7).
+fn rewrite(directory: &Directory) -> Result<(), OpenError> {
+    let failed = |path: &Path, error| OpenError::from_io(path, error);
+    let store = directory.store();
+    let mut files = durable::files_below(&store).map_err(|error| failed(&store, error))?;
+    files.extend(Some(directory.acknowledged()).filter(|path| path.exists()));
+    let mut bytes = 0;
+    for file in &files {
+        bytes += durable::rewrite_in_place(file).map_err(|error| failed(file, error))?;
+    }
+    durable::sync_directory(&store).map_err(|error| failed(&store, error))?;
+    tracing::info!(bytes, files = files.len(), "the journal was not closed cleanly: its files were written again");
+    Ok(())
+}
+
+/// With the store open: judges its end, cuts it if need be, and brings the side file up to it.
+fn settle(
+    directory: &Directory,
+    store: &Store,
+    acknowledged: &mut Acknowledged,
+    journal: JournalId,
+    durable: Option<FrameNumber>,
+) -> Result<(Chain, u64), OpenError> {
+    let path = directory.path();
+    let failed = |error| OpenError::from_io(path, error);
+    let chain = match tail::inspect(store.db(), journal, durable).map_err(|e| OpenError::from_read(path, e))? {
+        Tail::Whole(chain) => chain,
+        Tail::Cut { frame, keys, problem, chain } => {
+            tracing::warn!(%frame, problem, "the last frame is bad and was never acknowledged: it is cut");
+            let mut batch = sled::Batch::default();
+            for key in &keys {
+                batch.remove(key);
+            }
+            let cut = store.db().apply_batch(batch).and_then(|()| store.db().flush().map(drop));
+            cut.map_err(|error| failed(error.into()))?;
+            chain
+        }
+    };
+    store.log().sync_data().map_err(failed)?;
+    directory.sync().map_err(failed)?;
+    // The last frame may be one whose append was never answered: it is durable now, and acknowledged from here on.
+    acknowledged.note_durably(chain.last).map_err(failed)?;
+    let all = durable::files_below(&directory.store()).map_err(failed)?;
+    let other_bytes = all
+        .iter()
+        .filter(|file| !durable::named(file, "db"))
+        .map(|file| fs::metadata(file).map_or(0, |metadata| metadata.len()))
+        .sum();
+    Ok((chain, other_bytes))
+}

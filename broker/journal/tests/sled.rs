@@ -1,0 +1,63 @@
+//! The sled journal lives through the stories of every journal. Its own dangers are told beside its source.
+
+use std::path::PathBuf;
+
+use lockstep_journal::conformance::Subject;
+use lockstep_journal::{FrameNumber, OpenError, SledJournal, SledOptions};
+
+struct Sled {
+    directory: tempfile::TempDir,
+}
+
+impl Sled {
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Changes the entries of a closed store behind the journal's back.
+    fn spoil(&self, change: impl FnOnce(&sled::Db)) {
+        let db = sled::Config::new().path(self.path().join("journal")).segment_size(8 << 20).open().unwrap();
+        change(&db);
+        db.flush().unwrap();
+        drop(db);
+        let log = std::fs::File::open(self.path().join("journal/db")).unwrap();
+        rustix::fs::flock(&log, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    }
+}
+
+/// All keys of a frame.
+fn keys(frame: FrameNumber) -> Vec<u8> {
+    [b"C".as_slice(), &frame.0.to_be_bytes()].concat()
+}
+
+impl Subject for Sled {
+    type Journal = SledJournal;
+
+    fn fresh() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn open(&self) -> Result<SledJournal, OpenError> {
+        SledJournal::open(&self.path(), SledOptions::default())
+    }
+
+    fn damage(&self, frame: FrameNumber, from_end: usize) {
+        self.spoil(|db| {
+            let (key, value) = db.scan_prefix(keys(frame)).last().unwrap().unwrap();
+            let mut bytes = value.to_vec();
+            let at = bytes.len() - 1 - from_end;
+            bytes[at] ^= 0xff;
+            db.insert(key, bytes).unwrap();
+        });
+    }
+
+    fn lose(&self, frame: FrameNumber) {
+        self.spoil(|db| {
+            for entry in db.scan_prefix(keys(frame)) {
+                db.remove(entry.unwrap().0).unwrap();
+            }
+        });
+    }
+}
+
+lockstep_journal::conformance_suite!(Sled);

@@ -1,0 +1,91 @@
+//! Where bodies come from: a cache of the fresh ones, bounded in bytes, else the journal. They are fetched after an
+//! answer was released, never in a turn. Which body is wanted is the engine's word.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use lockstep_engine::words::Position;
+use lockstep_journal::{self as journal, BodyReader, FrameNumber};
+
+/// A body, or what the journal says about it.
+pub(crate) type Fetched = Result<Bytes, String>;
+
+type Read = dyn Fn(Position) -> Fetched + Send + Sync;
+
+#[derive(Default)]
+struct Cache {
+    bodies: BTreeMap<Position, Bytes>,
+    bytes: u64,
+}
+
+/// Serves bodies by their place. Clones share the cache.
+#[derive(Clone)]
+pub(crate) struct Bodies {
+    cache: Arc<Mutex<Cache>>,
+    most_bytes: u64,
+    read: Arc<Read>,
+}
+
+impl Bodies {
+    /// Bodies from this reader, with a cache of at most so many bytes.
+    pub(crate) fn new(reader: impl BodyReader, most_bytes: u64) -> Self {
+        let read = move |place: Position| {
+            let place = journal::Position { frame: FrameNumber(place.frame), index: place.index };
+            reader.read(place).map_err(|error| error.to_string())
+        };
+        Self { cache: Arc::default(), most_bytes, read: Arc::new(read) }
+    }
+
+    /// Keeps the bodies of a new frame; the oldest make room.
+    pub(crate) fn keep(&self, frame: u64, bodies: &[Bytes]) {
+        if bodies.is_empty() {
+            return;
+        }
+        let mut cache = self.lock();
+        for (body, index) in bodies.iter().zip(0..) {
+            cache.bytes += cost(body);
+            cache.bodies.insert(Position { frame, index }, body.clone());
+        }
+        while cache.bytes > self.most_bytes
+            && let Some((_, oldest)) = cache.bodies.pop_first()
+        {
+            cache.bytes -= cost(&oldest);
+        }
+    }
+
+    /// The bodies at these places, in their order.
+    pub(crate) async fn fetch(&self, places: Vec<Position>) -> Vec<Fetched> {
+        let count = places.len();
+        let mut found: Vec<Option<Fetched>> = {
+            let cache = self.lock();
+            places.iter().map(|place| cache.bodies.get(place).cloned().map(Ok)).collect()
+        };
+        if found.iter().any(Option::is_none) {
+            let read = Arc::clone(&self.read);
+            let task = move || {
+                for (found, place) in found.iter_mut().zip(places) {
+                    found.get_or_insert_with(|| read(place));
+                }
+                found
+            };
+            found = match tokio::task::spawn_blocking(task).await {
+                Ok(found) => found,
+                Err(error) => return vec![Err(format!("reading was given up: {error}")); count],
+            };
+        }
+        found.into_iter().map(|body| body.expect("each was found or read")).collect()
+    }
+
+    /// The cache is only ever whole: nothing between its statements can panic but an allocation.
+    fn lock(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a body costs in memory, its place in the map included.
+fn cost(body: &Bytes) -> u64 {
+    body.len() as u64 + 96
+}

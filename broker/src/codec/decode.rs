@@ -1,0 +1,201 @@
+//! Stored facts to engine events. Whatever this version does not know, or what is malformed, is refused with what is
+//! wrong; the caller knows where it stood. No encoding here.
+
+use lockstep_engine::{
+    Event,
+    event::{BurnCause, ReturnCause},
+    words::{
+        ActiveTime, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, QueueGeneration, ReaderId,
+        SequenceNumber, Timestamp,
+    },
+};
+use lockstep_proto::storage::{self as wire, event::Fact};
+
+use super::{
+    restored,
+    words::{self, Fault},
+};
+
+pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
+    match event.fact.ok_or("it holds no known fact; was it written by a newer version?")? {
+        Fact::Ticked(it) => Ok(Event::Ticked { at: Timestamp(it.at) }),
+        Fact::Resumed(it) => Ok(Event::Resumed { at: Timestamp(it.at), gap: it.gap }),
+        Fact::QueueCreated(it) => queue_created(it),
+        Fact::QueueChanged(it) => queue_changed(it),
+        Fact::QueuePurged(it) => Ok(Event::QueuePurged { queue: QueueGeneration(it.queue) }),
+        Fact::QueueDeleted(it) => Ok(Event::QueueDeleted { queue: QueueGeneration(it.queue) }),
+        Fact::MessageSent(it) => sent(it),
+        Fact::MessagesReceived(it) => received(&it),
+        Fact::MessagesReturned(it) => returned(&it),
+        Fact::MessagesDeleted(it) => Ok(Event::MessagesDeleted {
+            queue: QueueGeneration(it.queue),
+            messages: words::sequences(&it.sequence_steps),
+        }),
+        Fact::VisibilityChanged(it) => visibility(&it),
+        Fact::MessagesExpired(it) => Ok(Event::MessagesExpired {
+            queue: QueueGeneration(it.queue),
+            messages: words::sequences(&it.sequence_steps),
+        }),
+        Fact::KeysForgotten(it) => {
+            Ok(Event::KeysForgotten { queue: QueueGeneration(it.queue), through: ActiveTime(it.through_active) })
+        }
+        Fact::ReaderOpened(it) => reader_opened(&it),
+        Fact::ReaderDropped(it) => {
+            Ok(Event::ReaderDropped { queue: QueueGeneration(it.queue), reader: ReaderId(it.reader) })
+        }
+        Fact::ClaimOpened(it) => claim_opened(&it),
+        Fact::ClaimTaken(it) => claim_taken(&it),
+        Fact::ClaimBurnt(it) => claim_burnt(&it),
+        Fact::ClaimCommitted(it) => claim_committed(it),
+        Fact::DeliveriesCommitted(it) => deliveries_committed(&it),
+        Fact::ValuesCommitted(it) => values_committed(it),
+        Fact::RestoredClock(it) => Ok(Event::Restored(restored::clock(&it))),
+        Fact::RestoredQueue(it) => restored::queue(it).map(Event::Restored),
+        Fact::RestoredMessage(it) => restored::message(&it).map(Event::Restored),
+        Fact::RestoredFreeGroup(it) => restored::free_group(&it).map(Event::Restored),
+        Fact::RestoredKey(it) => restored::key(&it).map(Event::Restored),
+        Fact::RestoredReader(it) => restored::reader(&it).map(Event::Restored),
+        Fact::RestoredClaim(it) => restored::claim(&it).map(Event::Restored),
+        Fact::RestoredEndedClaim(it) => restored::ended_claim(it).map(Event::Restored),
+        Fact::RestoredValue(it) => restored::value(it).map(Event::Restored),
+        Fact::RestoredPastCommit(it) => restored::past_commit(&it).map(Event::Restored),
+    }
+}
+
+fn queue_created(it: wire::QueueCreated) -> Result<Event, Fault> {
+    Ok(Event::QueueCreated {
+        queue: QueueGeneration(it.queue),
+        name: words::queue_name(&it.name)?,
+        attributes: words::read_attributes(it.attributes)?,
+        at: Timestamp(it.at),
+    })
+}
+
+fn queue_changed(it: wire::QueueChanged) -> Result<Event, Fault> {
+    Ok(Event::QueueChanged {
+        queue: QueueGeneration(it.queue),
+        attributes: words::read_attributes(it.attributes)?,
+        at: Timestamp(it.at),
+    })
+}
+
+fn sent(it: wire::MessageSent) -> Result<Event, Fault> {
+    Ok(Event::MessageSent {
+        queue: QueueGeneration(it.queue),
+        sequence: SequenceNumber(it.sequence),
+        group: words::group(&it.group)?,
+        key: DeduplicationKey(words::sixteen(&it.key)?),
+        key_expires_at: ActiveTime(it.key_expires_at_active),
+        body: words::read_body(it.body)?,
+        at: Timestamp(it.at),
+    })
+}
+
+fn received(it: &wire::MessagesReceived) -> Result<Event, Fault> {
+    Ok(Event::MessagesReceived {
+        queue: QueueGeneration(it.queue),
+        epoch: Epoch(it.epoch),
+        at: Timestamp(it.at),
+        received_at: ActiveTime(it.received_at_active),
+        visible_at: ActiveTime(it.visible_at_active),
+        messages: words::counted(&it.sequence_steps, &it.receives)?,
+    })
+}
+
+fn returned(it: &wire::MessagesReturned) -> Result<Event, Fault> {
+    let cause = match it.cause() {
+        wire::ReturnCause::Lapsed => ReturnCause::Lapsed,
+        wire::ReturnCause::GivenBack => ReturnCause::GivenBack,
+        wire::ReturnCause::Unspecified => return Err(format!("unknown cause {} of a return", it.cause)),
+    };
+    let messages = words::counted(&it.sequence_steps, &it.receives)?;
+    Ok(Event::MessagesReturned { queue: QueueGeneration(it.queue), cause, messages })
+}
+
+fn visibility(it: &wire::VisibilityChanged) -> Result<Event, Fault> {
+    words::same_length(it.sequence_steps.len(), it.visible_at_active_steps.len())?;
+    let sequences = words::sum(&it.sequence_steps).map(SequenceNumber);
+    let messages = sequences.zip(words::sum(&it.visible_at_active_steps).map(ActiveTime)).collect();
+    Ok(Event::VisibilityChanged { queue: QueueGeneration(it.queue), messages })
+}
+
+fn reader_opened(it: &wire::ReaderOpened) -> Result<Event, Fault> {
+    words::same_length(it.claim_number_steps.len(), it.claim_epoch_steps.len())?;
+    let numbers = words::sum(&it.claim_number_steps).map(ClaimNumber);
+    Ok(Event::ReaderOpened {
+        queue: QueueGeneration(it.queue),
+        reader: ReaderId(it.reader),
+        name: words::label(&it.name)?,
+        generation: Epoch(it.generation),
+        instance: words::label(&it.instance)?,
+        claim_limit: it.claim_limit_ms,
+        epochs: numbers.zip(words::sum(&it.claim_epoch_steps).map(Epoch)).collect(),
+    })
+}
+
+fn claim_opened(it: &wire::ClaimOpened) -> Result<Event, Fault> {
+    Ok(Event::ClaimOpened {
+        queue: QueueGeneration(it.queue),
+        reader: ReaderId(it.reader),
+        number: ClaimNumber(it.number),
+        epoch: Epoch(it.epoch),
+        at: Timestamp(it.at),
+        lapses_at: it.lapses_at_active.map(ActiveTime),
+        messages: words::counted(&it.sequence_steps, &it.receives)?,
+    })
+}
+
+fn claim_taken(it: &wire::ClaimTaken) -> Result<Event, Fault> {
+    Ok(Event::ClaimTaken {
+        queue: QueueGeneration(it.queue),
+        reader: ReaderId(it.reader),
+        number: ClaimNumber(it.number),
+        epoch: Epoch(it.epoch),
+        worker: words::label(&it.worker)?,
+        messages: words::counted(&it.sequence_steps, &it.receives)?,
+    })
+}
+
+fn claim_burnt(it: &wire::ClaimBurnt) -> Result<Event, Fault> {
+    let cause = match it.cause() {
+        wire::BurnCause::Abandoned => BurnCause::Abandoned,
+        wire::BurnCause::Lapsed => BurnCause::Lapsed,
+        wire::BurnCause::Unspecified => return Err(format!("unknown cause {} of a burnt claim", it.cause)),
+    };
+    let (queue, reader) = (QueueGeneration(it.queue), ReaderId(it.reader));
+    Ok(Event::ClaimBurnt { queue, reader, number: ClaimNumber(it.number), cause })
+}
+
+fn claim_committed(it: wire::ClaimCommitted) -> Result<Event, Fault> {
+    Ok(Event::ClaimCommitted {
+        queue: QueueGeneration(it.queue),
+        reader: ReaderId(it.reader),
+        number: ClaimNumber(it.number),
+        id: words::label(&it.id)?,
+        digest: ContentDigest(words::sixteen(&it.digest)?),
+        commit: CommitNumber(it.commit),
+        outputs: words::read_accepted(&it.outputs),
+        values: words::read_values(it.values)?,
+    })
+}
+
+fn deliveries_committed(it: &wire::DeliveriesCommitted) -> Result<Event, Fault> {
+    Ok(Event::DeliveriesCommitted {
+        queue: QueueGeneration(it.queue),
+        id: words::label(&it.id)?,
+        digest: ContentDigest(words::sixteen(&it.digest)?),
+        messages: words::sequences(&it.sequence_steps),
+        outputs: words::read_accepted(&it.outputs),
+    })
+}
+
+fn values_committed(it: wire::ValuesCommitted) -> Result<Event, Fault> {
+    Ok(Event::ValuesCommitted {
+        queue: QueueGeneration(it.queue),
+        reader: ReaderId(it.reader),
+        id: words::label(&it.id)?,
+        digest: ContentDigest(words::sixteen(&it.digest)?),
+        outputs: words::read_accepted(&it.outputs),
+        values: words::read_values(it.values)?,
+    })
+}

@@ -1,0 +1,266 @@
+//! Engine events to stored facts. Total: every event has an encoding. No decoding here.
+
+use lockstep_engine::{
+    Event,
+    event::{BurnCause, Counted, ReturnCause, ValueChanged},
+    reply::Accepted,
+    words::{
+        ActiveTime, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
+        QueueGeneration, ReaderId, SequenceNumber, Timestamp,
+    },
+};
+use lockstep_proto::storage::{self as wire, event::Fact};
+
+use super::{restored, words};
+
+pub(super) fn event(event: &Event) -> wire::Event {
+    wire::Event { fact: Some(fact(event)) }
+}
+
+fn fact(event: &Event) -> Fact {
+    match event {
+        Event::Ticked { at } => Fact::Ticked(wire::Ticked { at: at.0 }),
+        Event::Resumed { at, gap } => Fact::Resumed(wire::Resumed { at: at.0, gap: *gap }),
+        Event::QueueCreated { queue, name, attributes, at } => {
+            let (name, attributes) = (name.to_string(), Some(words::attributes(attributes)));
+            Fact::QueueCreated(wire::QueueCreated { queue: queue.0, name, attributes, at: at.0 })
+        }
+        Event::QueueChanged { queue, attributes, at } => {
+            let attributes = Some(words::attributes(attributes));
+            Fact::QueueChanged(wire::QueueChanged { queue: queue.0, attributes, at: at.0 })
+        }
+        Event::QueuePurged { queue } => Fact::QueuePurged(wire::QueuePurged { queue: queue.0 }),
+        Event::QueueDeleted { queue } => Fact::QueueDeleted(wire::QueueDeleted { queue: queue.0 }),
+        Event::MessageSent { queue, sequence, group, key, key_expires_at, body, at } => {
+            sent(*queue, *sequence, group, *key, *key_expires_at, *body, *at)
+        }
+        Event::MessagesReceived { queue, epoch, at, received_at, visible_at, messages } => {
+            received(*queue, *epoch, *at, *received_at, *visible_at, messages)
+        }
+        Event::MessagesReturned { queue, cause, messages } => returned(*queue, *cause, messages),
+        Event::MessagesDeleted { queue, messages } => deleted(*queue, messages),
+        Event::VisibilityChanged { queue, messages } => visibility(*queue, messages),
+        Event::MessagesExpired { queue, messages } => expired(*queue, messages),
+        Event::KeysForgotten { queue, through } => {
+            Fact::KeysForgotten(wire::KeysForgotten { queue: queue.0, through_active: through.0 })
+        }
+        Event::ReaderOpened { queue, reader, name, generation, instance, claim_limit, epochs } => {
+            reader_opened(*queue, *reader, name, *generation, instance, *claim_limit, epochs)
+        }
+        Event::ReaderDropped { queue, reader } => {
+            Fact::ReaderDropped(wire::ReaderDropped { queue: queue.0, reader: reader.0 })
+        }
+        Event::ClaimOpened { queue, reader, number, epoch, at, lapses_at, messages } => {
+            claim_opened(*queue, *reader, *number, *epoch, *at, *lapses_at, messages)
+        }
+        Event::ClaimTaken { queue, reader, number, epoch, worker, messages } => {
+            claim_taken(*queue, *reader, *number, *epoch, worker, messages)
+        }
+        Event::ClaimBurnt { queue, reader, number, cause } => claim_burnt(*queue, *reader, *number, *cause),
+        Event::ClaimCommitted { queue, reader, number, id, digest, commit, outputs, values } => {
+            claim_committed(*queue, *reader, (*number, *commit), id, *digest, outputs, values)
+        }
+        Event::DeliveriesCommitted { queue, id, digest, messages, outputs } => {
+            deliveries_committed(*queue, id, *digest, messages, outputs)
+        }
+        Event::ValuesCommitted { queue, reader, id, digest, outputs, values } => {
+            values_committed(*queue, *reader, id, *digest, outputs, values)
+        }
+        Event::Restored(piece) => restored::fact(piece),
+    }
+}
+
+fn sent(
+    queue: QueueGeneration,
+    sequence: SequenceNumber,
+    group: &GroupId,
+    key: DeduplicationKey,
+    key_expires_at: ActiveTime,
+    body: BodyRef,
+    at: Timestamp,
+) -> Fact {
+    Fact::MessageSent(wire::MessageSent {
+        queue: queue.0,
+        sequence: sequence.0,
+        group: group.to_string(),
+        key: words::digest_bytes(key.0),
+        key_expires_at_active: key_expires_at.0,
+        body: Some(words::body(body)),
+        at: at.0,
+    })
+}
+
+fn received(
+    queue: QueueGeneration,
+    epoch: Epoch,
+    at: Timestamp,
+    received_at: ActiveTime,
+    visible_at: ActiveTime,
+    messages: &[Counted],
+) -> Fact {
+    let (sequence_steps, receives) = words::counted_steps(messages);
+    Fact::MessagesReceived(wire::MessagesReceived {
+        queue: queue.0,
+        epoch: epoch.0,
+        at: at.0,
+        received_at_active: received_at.0,
+        visible_at_active: visible_at.0,
+        sequence_steps,
+        receives,
+    })
+}
+
+fn returned(queue: QueueGeneration, cause: ReturnCause, messages: &[Counted]) -> Fact {
+    let cause = match cause {
+        ReturnCause::Lapsed => wire::ReturnCause::Lapsed,
+        ReturnCause::GivenBack => wire::ReturnCause::GivenBack,
+    };
+    let (sequence_steps, receives) = words::counted_steps(messages);
+    let cause = cause.into();
+    Fact::MessagesReturned(wire::MessagesReturned { queue: queue.0, cause, sequence_steps, receives })
+}
+
+fn deleted(queue: QueueGeneration, messages: &[SequenceNumber]) -> Fact {
+    let sequence_steps = words::sequence_steps(messages);
+    Fact::MessagesDeleted(wire::MessagesDeleted { queue: queue.0, sequence_steps })
+}
+
+fn expired(queue: QueueGeneration, messages: &[SequenceNumber]) -> Fact {
+    let sequence_steps = words::sequence_steps(messages);
+    Fact::MessagesExpired(wire::MessagesExpired { queue: queue.0, sequence_steps })
+}
+
+fn visibility(queue: QueueGeneration, messages: &[(SequenceNumber, ActiveTime)]) -> Fact {
+    Fact::VisibilityChanged(wire::VisibilityChanged {
+        queue: queue.0,
+        sequence_steps: words::steps(messages.iter().map(|(sequence, _)| sequence.0)),
+        visible_at_active_steps: words::steps(messages.iter().map(|(_, visible_at)| visible_at.0)),
+    })
+}
+
+fn reader_opened(
+    queue: QueueGeneration,
+    reader: ReaderId,
+    name: &Label,
+    generation: Epoch,
+    instance: &Label,
+    claim_limit: Option<u64>,
+    epochs: &[(ClaimNumber, Epoch)],
+) -> Fact {
+    Fact::ReaderOpened(wire::ReaderOpened {
+        queue: queue.0,
+        reader: reader.0,
+        name: name.to_string(),
+        generation: generation.0,
+        instance: instance.to_string(),
+        claim_limit_ms: claim_limit,
+        claim_number_steps: words::steps(epochs.iter().map(|(number, _)| number.0)),
+        claim_epoch_steps: words::steps(epochs.iter().map(|(_, epoch)| epoch.0)),
+    })
+}
+
+fn claim_opened(
+    queue: QueueGeneration,
+    reader: ReaderId,
+    number: ClaimNumber,
+    epoch: Epoch,
+    at: Timestamp,
+    lapses_at: Option<ActiveTime>,
+    messages: &[Counted],
+) -> Fact {
+    let (sequence_steps, receives) = words::counted_steps(messages);
+    Fact::ClaimOpened(wire::ClaimOpened {
+        queue: queue.0,
+        reader: reader.0,
+        number: number.0,
+        epoch: epoch.0,
+        at: at.0,
+        lapses_at_active: lapses_at.map(|at| at.0),
+        sequence_steps,
+        receives,
+    })
+}
+
+fn claim_taken(
+    queue: QueueGeneration,
+    reader: ReaderId,
+    number: ClaimNumber,
+    epoch: Epoch,
+    worker: &Label,
+    messages: &[Counted],
+) -> Fact {
+    let (sequence_steps, receives) = words::counted_steps(messages);
+    Fact::ClaimTaken(wire::ClaimTaken {
+        queue: queue.0,
+        reader: reader.0,
+        number: number.0,
+        epoch: epoch.0,
+        worker: worker.to_string(),
+        sequence_steps,
+        receives,
+    })
+}
+
+fn claim_burnt(queue: QueueGeneration, reader: ReaderId, number: ClaimNumber, cause: BurnCause) -> Fact {
+    let cause = match cause {
+        BurnCause::Abandoned => wire::BurnCause::Abandoned,
+        BurnCause::Lapsed => wire::BurnCause::Lapsed,
+    };
+    let cause = cause.into();
+    Fact::ClaimBurnt(wire::ClaimBurnt { queue: queue.0, reader: reader.0, number: number.0, cause })
+}
+
+fn claim_committed(
+    queue: QueueGeneration,
+    reader: ReaderId,
+    (number, commit): (ClaimNumber, CommitNumber),
+    id: &Label,
+    digest: ContentDigest,
+    outputs: &[Accepted],
+    values: &[ValueChanged],
+) -> Fact {
+    Fact::ClaimCommitted(wire::ClaimCommitted {
+        queue: queue.0,
+        reader: reader.0,
+        number: number.0,
+        id: id.to_string(),
+        digest: words::digest_bytes(digest.0),
+        commit: commit.0,
+        outputs: words::accepted(outputs),
+        values: words::values(values),
+    })
+}
+
+fn deliveries_committed(
+    queue: QueueGeneration,
+    id: &Label,
+    digest: ContentDigest,
+    messages: &[SequenceNumber],
+    outputs: &[Accepted],
+) -> Fact {
+    Fact::DeliveriesCommitted(wire::DeliveriesCommitted {
+        queue: queue.0,
+        id: id.to_string(),
+        digest: words::digest_bytes(digest.0),
+        sequence_steps: words::sequence_steps(messages),
+        outputs: words::accepted(outputs),
+    })
+}
+
+fn values_committed(
+    queue: QueueGeneration,
+    reader: ReaderId,
+    id: &Label,
+    digest: ContentDigest,
+    outputs: &[Accepted],
+    values: &[ValueChanged],
+) -> Fact {
+    Fact::ValuesCommitted(wire::ValuesCommitted {
+        queue: queue.0,
+        reader: reader.0,
+        id: id.to_string(),
+        digest: words::digest_bytes(digest.0),
+        outputs: words::accepted(outputs),
+        values: words::values(values),
+    })
+}

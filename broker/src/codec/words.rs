@@ -1,0 +1,176 @@
+//! The words that several events share, in both directions: lists of pairs, places, attributes, ids.
+//! No whole event is mapped here.
+
+use bytes::Bytes;
+use lockstep_engine::{
+    Attributes, DeduplicationScope, GroupDelivery,
+    event::{Counted, ValueChanged},
+    reply::Accepted,
+    words::{BodyRef, GroupId, Label, Position, QueueGeneration, QueueName, SequenceNumber, ValueKey, WordError},
+};
+use lockstep_proto::storage as wire;
+
+/// What is wrong with an event; the caller knows where it stood.
+pub(super) type Fault = String;
+
+// A difference is taken and undone with wrap-around, so that every list of numbers has an encoding.
+
+/// The first number, then differences.
+pub(super) fn steps(numbers: impl Iterator<Item = u64>) -> Vec<i64> {
+    let mut before = 0_u64;
+    numbers.map(|number| number.wrapping_sub(std::mem::replace(&mut before, number)).cast_signed()).collect()
+}
+
+/// Undoes [`steps`].
+pub(super) fn sum(steps: &[i64]) -> impl Iterator<Item = u64> {
+    steps.iter().scan(0_u64, |sum, step| {
+        *sum = sum.wrapping_add_signed(*step);
+        Some(*sum)
+    })
+}
+
+pub(super) fn sequence_steps(sequences: &[SequenceNumber]) -> Vec<i64> {
+    steps(sequences.iter().map(|sequence| sequence.0))
+}
+
+pub(super) fn sequences(steps: &[i64]) -> Vec<SequenceNumber> {
+    sum(steps).map(SequenceNumber).collect()
+}
+
+pub(super) fn counted_steps(messages: &[Counted]) -> (Vec<i64>, Vec<u32>) {
+    (steps(messages.iter().map(|(sequence, _)| sequence.0)), messages.iter().map(|(_, receives)| *receives).collect())
+}
+
+pub(super) fn counted(steps: &[i64], receives: &[u32]) -> Result<Vec<Counted>, Fault> {
+    same_length(steps.len(), receives.len())?;
+    Ok(sum(steps).map(SequenceNumber).zip(receives.iter().copied()).collect())
+}
+
+/// Two lists that belong together must be of one length.
+pub(super) fn same_length(left: usize, right: usize) -> Result<(), Fault> {
+    if left == right { Ok(()) } else { Err(format!("lists of {left} and {right} numbers do not belong together")) }
+}
+
+pub(super) fn body(body: BodyRef) -> wire::Body {
+    wire::Body { frame: body.position.frame, index: body.position.index, size: body.size }
+}
+
+pub(super) fn read_body(body: Option<wire::Body>) -> Result<BodyRef, Fault> {
+    Ok(body_ref(body.ok_or("a body's place is missing")?))
+}
+
+fn body_ref(body: wire::Body) -> BodyRef {
+    BodyRef { position: Position { frame: body.frame, index: body.index }, size: body.size }
+}
+
+pub(super) fn sixteen(bytes: &Bytes) -> Result<[u8; 16], Fault> {
+    <[u8; 16]>::try_from(bytes.as_ref()).map_err(|_| format!("a key or digest has {} bytes, not 16", bytes.len()))
+}
+
+pub(super) fn digest_bytes(digest: [u8; 16]) -> Bytes {
+    Bytes::copy_from_slice(&digest)
+}
+
+fn word<T>(parsed: Result<T, WordError>) -> Result<T, Fault> {
+    parsed.map_err(|error| error.to_string())
+}
+
+pub(super) fn queue_name(text: &str) -> Result<QueueName, Fault> {
+    word(QueueName::parse(text))
+}
+
+pub(super) fn group(text: &str) -> Result<GroupId, Fault> {
+    word(GroupId::parse(text))
+}
+
+pub(super) fn optional_group(text: Option<&str>) -> Result<Option<GroupId>, Fault> {
+    text.map(group).transpose()
+}
+
+pub(super) fn label(text: &str) -> Result<Label, Fault> {
+    word(Label::parse(text))
+}
+
+pub(super) fn value_key(text: &str) -> Result<ValueKey, Fault> {
+    word(ValueKey::parse(text))
+}
+
+pub(super) fn accepted(outputs: &[Accepted]) -> Vec<wire::Accepted> {
+    let one =
+        |it: &Accepted| wire::Accepted { queue: it.generation.0, sequence: it.sequence.0, duplicate: it.duplicate };
+    outputs.iter().map(one).collect()
+}
+
+pub(super) fn read_accepted(outputs: &[wire::Accepted]) -> Vec<Accepted> {
+    let one = |it: &wire::Accepted| Accepted {
+        generation: QueueGeneration(it.queue),
+        sequence: SequenceNumber(it.sequence),
+        duplicate: it.duplicate,
+    };
+    outputs.iter().map(one).collect()
+}
+
+pub(super) fn values(values: &[ValueChanged]) -> Vec<wire::ValueChanged> {
+    let one = |it: &ValueChanged| wire::ValueChanged {
+        group: it.group.as_ref().map(ToString::to_string),
+        key: it.key.to_string(),
+        body: it.body.map(body),
+    };
+    values.iter().map(one).collect()
+}
+
+pub(super) fn read_values(values: Vec<wire::ValueChanged>) -> Result<Vec<ValueChanged>, Fault> {
+    let one = |it: wire::ValueChanged| {
+        Ok(ValueChanged {
+            group: optional_group(it.group.as_deref())?,
+            key: value_key(&it.key)?,
+            body: it.body.map(body_ref),
+        })
+    };
+    values.into_iter().map(one).collect()
+}
+
+pub(super) fn attributes(attributes: &Attributes) -> wire::Attributes {
+    let delivery = match attributes.delivery {
+        GroupDelivery::Strict => wire::GroupDelivery::Strict,
+        GroupDelivery::Prefix => wire::GroupDelivery::Prefix,
+    };
+    let scope = match attributes.scope {
+        DeduplicationScope::Queue => wire::DeduplicationScope::Queue,
+        DeduplicationScope::MessageGroup => wire::DeduplicationScope::MessageGroup,
+    };
+    wire::Attributes {
+        delivery: delivery.into(),
+        content_based: attributes.content_based,
+        scope: scope.into(),
+        window_ms: attributes.window,
+        visibility_ms: attributes.visibility,
+        retention_ms: attributes.retention,
+        max_message_size: attributes.max_message_size,
+        wait_ms: attributes.wait,
+    }
+}
+
+pub(super) fn read_attributes(attributes: Option<wire::Attributes>) -> Result<Attributes, Fault> {
+    let attributes = attributes.ok_or("the attributes are missing")?;
+    let delivery = match attributes.delivery() {
+        wire::GroupDelivery::Strict => GroupDelivery::Strict,
+        wire::GroupDelivery::Prefix => GroupDelivery::Prefix,
+        wire::GroupDelivery::Unspecified => return Err(format!("unknown group delivery {}", attributes.delivery)),
+    };
+    let scope = match attributes.scope() {
+        wire::DeduplicationScope::Queue => DeduplicationScope::Queue,
+        wire::DeduplicationScope::MessageGroup => DeduplicationScope::MessageGroup,
+        wire::DeduplicationScope::Unspecified => return Err(format!("unknown scope {}", attributes.scope)),
+    };
+    Ok(Attributes {
+        delivery,
+        content_based: attributes.content_based,
+        scope,
+        window: attributes.window_ms,
+        visibility: attributes.visibility_ms,
+        retention: attributes.retention_ms,
+        max_message_size: attributes.max_message_size,
+        wait: attributes.wait_ms,
+    })
+}

@@ -1,0 +1,87 @@
+//! The answers that are no success. `Rejected` and `Invalid` are final; `Unavailable` and `Overloaded` tell the caller
+//! to ask again with the same key (design idea 4). No front's codes are here.
+
+use std::sync::Arc;
+
+use lockstep_engine::{
+    Rejected,
+    words::{SequenceNumber, WordError},
+};
+
+use crate::receipts::GarbageHandle;
+
+/// A request that cannot mean anything, whatever the state: nothing was asked of the engine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Invalid {
+    /// A name for programs, in upper snake case.
+    pub reason: &'static str,
+    /// The number of the rule it breaks.
+    pub rule: &'static str,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl Invalid {
+    /// A fault of the rule `rule`.
+    #[must_use]
+    pub fn new(reason: &'static str, rule: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, rule, message: message.into() }
+    }
+}
+
+impl From<WordError> for Invalid {
+    fn from(error: WordError) -> Self {
+        let (reason, rule) = match error.word {
+            "queue name" => ("QUEUE_NAME_INVALID", "L1"),
+            "message group id" => ("MESSAGE_GROUP_ID_INVALID", "L5"),
+            "message deduplication id" => ("MESSAGE_DEDUPLICATION_ID_INVALID", "L5"),
+            "value key" => ("VALUE_KEY_INVALID", "B1"),
+            _ => ("NAME_INVALID", "B6"),
+        };
+        Self::new(reason, rule, error.to_string())
+    }
+}
+
+impl From<GarbageHandle> for Invalid {
+    fn from(error: GarbageHandle) -> Self {
+        Self::new("RECEIPT_HANDLE_INVALID", "R4", error.to_string())
+    }
+}
+
+/// Why a call has no success.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The engine refused, durably.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The request means nothing.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The outcome is unknown: it may be durable or not. Ask again with the same key (H4).
+    #[error("the outcome is unknown, ask again with the same key: {0}")]
+    Unavailable(Arc<str>),
+    /// Too much waits already; nothing was decided.
+    #[error("the broker has too many requests waiting and decided nothing; ask again")]
+    Overloaded,
+    /// A stored body cannot be read. It stops its group, nothing else (H6).
+    #[error("the stored body of message {sequence} is damaged: {fault} (H6)")]
+    Damaged {
+        /// The message; 0 for a stored value.
+        sequence: SequenceNumber,
+        /// What the journal says.
+        fault: String,
+    },
+}
+
+impl From<WordError> for Failure {
+    fn from(error: WordError) -> Self {
+        Self::Invalid(error.into())
+    }
+}
+
+impl From<GarbageHandle> for Failure {
+    fn from(error: GarbageHandle) -> Self {
+        Self::Invalid(error.into())
+    }
+}

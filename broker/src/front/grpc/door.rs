@@ -1,0 +1,130 @@
+//! Connections of the gRPC door: how many there may be, and how they end when the broker does.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use crate::limits;
+
+/// How open the door is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Door {
+    /// New connections are taken.
+    Open,
+    /// None are taken; open calls end.
+    Closing,
+    /// What is still open is dropped.
+    Closed,
+}
+
+/// A connection that ends when the door is closed, whatever the other side does.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    closed: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _share: OwnedSemaphorePermit,
+}
+
+/// The connections that come in, one beyond the limit only when another has gone.
+pub(crate) fn connections(
+    listener: TcpListener,
+    door: watch::Receiver<Door>,
+) -> ReceiverStream<io::Result<Connection>> {
+    let (accepted, connections) = mpsc::channel(16);
+    tokio::spawn(async move {
+        let shares = Arc::new(Semaphore::new(limits::CONNECTIONS));
+        let mut closing = door.clone();
+        tokio::select! {
+            _ = closing.wait_for(|door| *door >= Door::Closing) => {}
+            () = accept(&listener, &door, &shares, &accepted) => {}
+        }
+    });
+    ReceiverStream::new(connections)
+}
+
+async fn accept(
+    listener: &TcpListener,
+    door: &watch::Receiver<Door>,
+    shares: &Arc<Semaphore>,
+    accepted: &mpsc::Sender<io::Result<Connection>>,
+) {
+    while let Ok(share) = Arc::clone(shares).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection without TCP_NODELAY");
+                }
+                let mut door = door.clone();
+                let closed = Box::pin(async move {
+                    // An owner that is gone wants the door closed too.
+                    let _ = door.wait_for(|door| *door == Door::Closed).await;
+                });
+                if accepted.send(Ok(Connection { stream, closed, _share: share })).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                // Such as too many open files: others may go soon. Without a pause this would be a busy loop.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE)).await;
+            }
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.closed.as_mut().poll(cx).is_ready() {
+            // Polled again it would panic; the error ends the connection, and this makes sure.
+            self.closed = Box::pin(std::future::ready(()));
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}

@@ -1,0 +1,160 @@
+//! How failures look on the gRPC wire: a code, and a `google.rpc.ErrorInfo` with a reason for programs and the number
+//! of the rule. The one place where a rejection gets its code; it has no catch-all, so that a new rejection does not
+//! compile until it has one.
+//!
+//! `UNAVAILABLE` alone means "ask again with the same key"; every other code is final. `FAILED_PRECONDITION` means
+//! that the same call fails again until somebody acts; so does a changed queue generation, because the contract wants
+//! its caller to stop and not to try again by itself (B8).
+
+use std::collections::HashMap;
+
+use lockstep_engine::{Rejected, words::QueueGeneration};
+use lockstep_proto::v1;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{
+    failure::{Failure, Invalid},
+    handle::Handle,
+};
+
+const DOMAIN: &str = "lockstep";
+
+/// Code, reason and rule of a rejection.
+pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
+    match rejected {
+        Rejected::QueueNotFound => (Code::NotFound, "QUEUE_NOT_FOUND", "A1"),
+        Rejected::QueueExists { .. } => (Code::AlreadyExists, "QUEUE_EXISTS", "A1"),
+        Rejected::QueueGenerationChanged { .. } => (Code::FailedPrecondition, "QUEUE_GENERATION_CHANGED", "B8"),
+        Rejected::AttributeInvalid { .. } => (Code::InvalidArgument, "ATTRIBUTE_INVALID", "L4"),
+        Rejected::AttributeFixed { .. } => (Code::FailedPrecondition, "ATTRIBUTE_FIXED", "S8"),
+        Rejected::MessageTooLong { .. } => (Code::InvalidArgument, "MESSAGE_TOO_LONG", "L2"),
+        Rejected::DeduplicationIdMissing => (Code::InvalidArgument, "DEDUPLICATION_ID_MISSING", "S2"),
+        Rejected::EarlierRejected => (Code::FailedPrecondition, "EARLIER_REJECTED", "H1"),
+        Rejected::StorageFull => (Code::ResourceExhausted, "STORAGE_FULL", "H5"),
+        Rejected::ReceiptForeign => (Code::InvalidArgument, "RECEIPT_FOREIGN", "R4"),
+        Rejected::ReceiptExpired => (Code::FailedPrecondition, "RECEIPT_EXPIRED", "R3"),
+        Rejected::MessageNotInFlight => (Code::FailedPrecondition, "MESSAGE_NOT_IN_FLIGHT", "R5"),
+        Rejected::VisibilityTooLong => (Code::OutOfRange, "VISIBILITY_TOO_LONG", "R6"),
+        Rejected::EarlierInFlight { .. } => (Code::FailedPrecondition, "EARLIER_IN_FLIGHT", "O6"),
+        Rejected::NotStrict => (Code::FailedPrecondition, "NOT_STRICT", "B6"),
+        Rejected::ReaderNotFound => (Code::NotFound, "READER_NOT_FOUND", "B6"),
+        Rejected::ReaderFenced { .. } => (Code::FailedPrecondition, "READER_FENCED", "B6"),
+        Rejected::ClaimNumberInvalid { .. } => (Code::FailedPrecondition, "CLAIM_NUMBER_INVALID", "B6"),
+        Rejected::TooManyOpenClaims => (Code::ResourceExhausted, "TOO_MANY_OPEN_CLAIMS", "B6"),
+        Rejected::TooManyReaders => (Code::ResourceExhausted, "TOO_MANY_READERS", "B6"),
+        Rejected::ClaimNotOpen => (Code::FailedPrecondition, "CLAIM_NOT_OPEN", "B6"),
+        Rejected::ClaimFenced { .. } => (Code::FailedPrecondition, "CLAIM_FENCED", "B2"),
+        Rejected::ClaimBurnt => (Code::FailedPrecondition, "CLAIM_BURNT", "B6"),
+        Rejected::CommitConflict => (Code::AlreadyExists, "COMMIT_CONFLICT", "B1"),
+        Rejected::OutcomeForgotten => (Code::FailedPrecondition, "OUTCOME_FORGOTTEN", "B1"),
+        Rejected::OutputRefused { .. } => (Code::FailedPrecondition, "OUTPUT_REFUSED", "B1"),
+        Rejected::ValueOutsideClaim { .. } => (Code::InvalidArgument, "VALUE_OUTSIDE_CLAIM", "B1"),
+        Rejected::ValueTooLong { .. } => (Code::InvalidArgument, "VALUE_TOO_LONG", "B1"),
+        Rejected::ReaderFull => (Code::ResourceExhausted, "READER_FULL", "B1"),
+    }
+}
+
+/// What a program may want to know beside the reason.
+fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
+    match rejected {
+        Rejected::QueueExists { attribute } | Rejected::AttributeFixed { attribute } => {
+            vec![("attribute", (*attribute).into())]
+        }
+        Rejected::AttributeInvalid { attribute, rule } => {
+            vec![("attribute", (*attribute).into()), ("range", (*rule).into())]
+        }
+        Rejected::QueueGenerationChanged { wanted, current } => {
+            let current = current.map(|current| ("current", current.to_string()));
+            std::iter::once(("wanted", wanted.to_string())).chain(current).collect()
+        }
+        Rejected::MessageTooLong { limit } => vec![("limit", limit.to_string())],
+        Rejected::EarlierInFlight { blocking } => vec![("sequence_number", blocking.to_string())],
+        Rejected::ReaderFenced { given, current } | Rejected::ClaimFenced { given, current } => {
+            vec![("given", given.to_string()), ("current", current.to_string())]
+        }
+        Rejected::ClaimNumberInvalid { next } => vec![("next", next.to_string())],
+        Rejected::OutputRefused { index, reason } => {
+            vec![("index", index.to_string()), ("output_reason", code(reason).1.into())]
+        }
+        Rejected::ValueOutsideClaim { key } | Rejected::ValueTooLong { key } => vec![("key", key.clone())],
+        Rejected::QueueNotFound
+        | Rejected::DeduplicationIdMissing
+        | Rejected::EarlierRejected
+        | Rejected::StorageFull
+        | Rejected::ReceiptForeign
+        | Rejected::ReceiptExpired
+        | Rejected::MessageNotInFlight
+        | Rejected::VisibilityTooLong
+        | Rejected::NotStrict
+        | Rejected::ReaderNotFound
+        | Rejected::TooManyOpenClaims
+        | Rejected::TooManyReaders
+        | Rejected::ClaimNotOpen
+        | Rejected::ClaimBurnt
+        | Rejected::CommitConflict
+        | Rejected::OutcomeForgotten
+        | Rejected::ReaderFull => Vec::new(),
+    }
+}
+
+/// The id of the message that is in the way, where one is.
+fn blocking_id(rejected: &Rejected, handle: &Handle, queue: Option<QueueGeneration>) -> Option<String> {
+    if let (Rejected::EarlierInFlight { blocking }, Some(queue)) = (rejected, queue) {
+        Some(handle.message_id(queue, *blocking).to_string())
+    } else {
+        None
+    }
+}
+
+/// The status of a failed call; `queue` is the life of the queue that it named by receipts, if it did.
+pub(super) fn status(failure: &Failure, handle: &Handle, queue: Option<QueueGeneration>) -> Status {
+    let text = failure.to_string();
+    match failure {
+        Failure::Rejected(rejected) => {
+            let (code, reason, rule) = code(rejected);
+            let mut facts = facts(rejected);
+            facts.extend(blocking_id(rejected, handle, queue).map(|id| ("message_id", id)));
+            status_with(code, text, reason, rule, facts)
+        }
+        Failure::Invalid(invalid) => invalid_status(invalid),
+        Failure::Unavailable(_) => status_with(Code::Unavailable, text, "OUTCOME_UNKNOWN", "H4", Vec::new()),
+        Failure::Overloaded => status_with(Code::Unavailable, text, "OVERLOADED", "H4", Vec::new()),
+        Failure::Damaged { sequence, .. } => {
+            let facts = vec![("sequence_number", sequence.to_string())];
+            status_with(Code::DataLoss, text, "BODY_DAMAGED", "H6", facts)
+        }
+    }
+}
+
+/// The status of a request that means nothing.
+pub(super) fn invalid_status(invalid: &Invalid) -> Status {
+    status_with(Code::InvalidArgument, invalid.message.clone(), invalid.reason, invalid.rule, Vec::new())
+}
+
+fn status_with(
+    code: Code,
+    text: String,
+    reason: &'static str,
+    rule: &'static str,
+    facts: Vec<(&'static str, String)>,
+) -> Status {
+    let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let metadata: HashMap<String, String> = facts.chain([("rule".to_owned(), rule.to_owned())]).collect();
+    Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
+}
+
+/// A refused entry of a batch.
+pub(super) fn refusal(rejected: &Rejected, handle: &Handle, queue: Option<QueueGeneration>) -> v1::Refusal {
+    let (_, reason, rule) = code(rejected);
+    let message = match blocking_id(rejected, handle, queue) {
+        Some(id) => format!("{rejected} (its id is {id})"),
+        None => rejected.to_string(),
+    };
+    v1::Refusal { reason: reason.into(), message, rule: rule.into() }
+}
+
+/// An entry of a batch that means nothing.
+pub(super) fn invalid_refusal(invalid: &Invalid) -> v1::Refusal {
+    v1::Refusal { reason: invalid.reason.into(), message: invalid.message.clone(), rule: invalid.rule.into() }
+}

@@ -1,0 +1,207 @@
+//! What comes in: wire fields to the engine's words, parsed once. A field that cannot mean anything is refused with
+//! the number of its rule.
+
+use lockstep_engine::{
+    AttributeChanges, DeduplicationScope, GroupDelivery,
+    command::{QueueRef, ReaderRef},
+    limits as engine_limits,
+    words::{ClaimNumber, DeduplicationId, Epoch, GroupId, Label, QueueGeneration, QueueName},
+};
+use lockstep_proto::v1;
+
+use crate::{failure::Invalid, handle::NewMessage};
+
+type Parsed<T> = Result<T, Invalid>;
+
+/// A queue by name, and by generation where one is given.
+pub(super) fn queue(name: &str, generation: Option<u64>) -> Parsed<QueueRef> {
+    Ok(QueueRef { name: QueueName::parse(name)?, generation: generation.map(QueueGeneration) })
+}
+
+/// A queue whose generation must be named (B8).
+pub(super) fn queue_life(name: &str, generation: u64) -> Parsed<QueueRef> {
+    queue(name, Some(required("queue_generation", generation, "B8")?))
+}
+
+/// A reader under the generation that its controller was given (B6).
+pub(super) fn controlled(queue: QueueRef, name: &str, generation: u64) -> Parsed<ReaderRef> {
+    let generation = required("reader_generation", generation, "B6")?;
+    Ok(ReaderRef { queue, name: Label::parse(name)?, generation: Some(Epoch(generation)) })
+}
+
+/// A reader by name alone.
+pub(super) fn reader(queue: QueueRef, name: &str) -> Parsed<ReaderRef> {
+    Ok(ReaderRef { queue, name: Label::parse(name)?, generation: None })
+}
+
+/// A claim's number: from 1.
+pub(super) fn claim_number(number: u64) -> Parsed<ClaimNumber> {
+    required("number", number, "B6").map(ClaimNumber)
+}
+
+/// A number that is never 0.
+pub(super) fn required(field: &str, value: u64, rule: &'static str) -> Parsed<u64> {
+    if value == 0 { Err(missing(field, rule)) } else { Ok(value) }
+}
+
+/// A field that must be there.
+pub(super) fn missing(field: &str, rule: &'static str) -> Invalid {
+    Invalid::new("FIELD_MISSING", rule, format!("{field} is missing ({rule})"))
+}
+
+/// A number within a range; 0 stands for `default`.
+pub(super) fn count(field: &str, value: u32, default: u32, most: u32, rule: &'static str) -> Parsed<u32> {
+    match value {
+        0 => Ok(default),
+        value if value <= most => Ok(value),
+        value => Err(out_of_range(field, value.into(), 1, most.into(), rule)),
+    }
+}
+
+/// Seconds within 0 and `most`, both counted in milliseconds from here on.
+pub(super) fn seconds(field: &str, value: u32, most: u64, rule: &'static str) -> Parsed<u64> {
+    let milliseconds = u64::from(value) * 1_000;
+    if milliseconds <= most { Ok(milliseconds) } else { Err(out_of_range(field, value.into(), 0, most / 1_000, rule)) }
+}
+
+/// How long a poll may wait (R1).
+pub(super) fn wait(seconds_: u32) -> Parsed<u64> {
+    seconds("wait_seconds", seconds_, engine_limits::WAIT, "R1")
+}
+
+/// A value outside of its range.
+pub(super) fn out_of_range(field: &str, value: u64, low: u64, high: u64, rule: &'static str) -> Invalid {
+    Invalid::new("OUT_OF_RANGE", rule, format!("{field} is {value}; it must be between {low} and {high} ({rule})"))
+}
+
+/// How many entries a batch may have (H1).
+pub(super) fn batch(entries: usize, most: usize) -> Parsed<()> {
+    if (1..=most).contains(&entries) {
+        Ok(())
+    } else {
+        let text = format!("the batch has {entries} entries; it must have 1 to {most} (H1)");
+        Err(Invalid::new(if entries == 0 { "BATCH_EMPTY" } else { "BATCH_TOO_LONG" }, "H1", text))
+    }
+}
+
+/// The bodies and ids of a request, together (H1).
+pub(super) fn sum(bytes: u64) -> Parsed<()> {
+    if bytes <= engine_limits::REQUEST_BYTES {
+        Ok(())
+    } else {
+        let text = format!(
+            "bodies and ids are {bytes} bytes together; they must not be more than {} (H1)",
+            engine_limits::REQUEST_BYTES
+        );
+        Err(Invalid::new("REQUEST_TOO_LONG", "H1", text))
+    }
+}
+
+/// A message to send.
+pub(super) fn message(entry: Option<v1::SendEntry>) -> Parsed<NewMessage> {
+    let v1::SendEntry { message_group_id, message_deduplication_id, body } =
+        entry.ok_or_else(|| missing("entry", "H1"))?;
+    check_body(&body)?;
+    Ok(NewMessage {
+        group: GroupId::parse(&message_group_id)?,
+        deduplication_id: optional_id(&message_deduplication_id)?,
+        body,
+    })
+}
+
+/// Names the entry of a batch that is meant.
+pub(super) fn in_entry(index: usize) -> impl FnOnce(Invalid) -> Invalid {
+    move |invalid| Invalid { message: format!("entry {index}: {}", invalid.message), ..invalid }
+}
+
+/// The bytes of a message that count in a request's sum: its body and its ids (H1).
+pub(super) fn message_bytes(message: &NewMessage) -> u64 {
+    let id = message.deduplication_id.as_ref().map_or(0, |id| id.as_str().len());
+    (message.body.len() + message.group.as_str().len() + id) as u64
+}
+
+fn optional_id(text: &str) -> Parsed<Option<DeduplicationId>> {
+    if text.is_empty() { Ok(None) } else { Ok(Some(DeduplicationId::parse(text)?)) }
+}
+
+/// A group, where an empty text means none.
+pub(super) fn optional_group(text: &str) -> Parsed<Option<GroupId>> {
+    if text.is_empty() { Ok(None) } else { Ok(Some(GroupId::parse(text)?)) }
+}
+
+/// A body is UTF-8 text of at least one character, with only the characters of L6.
+fn check_body(body: &[u8]) -> Parsed<()> {
+    if body.is_empty() {
+        return Err(Invalid::new(
+            "BODY_EMPTY",
+            "L2",
+            "the message body is empty; it needs at least one character (L2)",
+        ));
+    }
+    let fault = |text: String| Invalid::new("BODY_CHARACTERS", "L6", text);
+    let text =
+        std::str::from_utf8(body).map_err(|error| fault(format!("the message body is no UTF-8: {error} (L6)")))?;
+    let control = |byte: u8| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
+    let forbidden = ['\u{FFFE}', '\u{FFFF}'];
+    let place = body.iter().position(|byte| control(*byte)).or_else(|| text.find(forbidden));
+    match place {
+        Some(place) => Err(fault(format!(
+            "the message body has a forbidden character at byte {place}; allowed are #x9, #xA, #xD, #x20 to #xD7FF, \
+             #xE000 to #xFFFD and #x10000 to #x10FFFF (L6)"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Attributes that were given; the engine judges their ranges.
+pub(super) fn attributes(given: Option<v1::QueueAttributes>) -> Parsed<AttributeChanges> {
+    let given = given.unwrap_or_default();
+    let unknown = |field: &str, value: i32| {
+        Invalid::new("ATTRIBUTE_INVALID", "L8", format!("{field} has the unknown value {value}"))
+    };
+    let delivery = match given.group_delivery.map(|value| (value, v1::GroupDelivery::try_from(value))) {
+        None | Some((_, Ok(v1::GroupDelivery::Unspecified))) => None,
+        Some((_, Ok(v1::GroupDelivery::Strict))) => Some(GroupDelivery::Strict),
+        Some((_, Ok(v1::GroupDelivery::Prefix))) => Some(GroupDelivery::Prefix),
+        Some((value, Err(_))) => return Err(unknown("group_delivery", value)),
+    };
+    let scope = match given.deduplication_scope.map(|value| (value, v1::DeduplicationScope::try_from(value))) {
+        None | Some((_, Ok(v1::DeduplicationScope::Unspecified))) => None,
+        Some((_, Ok(v1::DeduplicationScope::Queue))) => Some(DeduplicationScope::Queue),
+        Some((_, Ok(v1::DeduplicationScope::MessageGroup))) => Some(DeduplicationScope::MessageGroup),
+        Some((value, Err(_))) => return Err(unknown("deduplication_scope", value)),
+    };
+    let milliseconds = |seconds: Option<u32>| seconds.map(|seconds| u64::from(seconds) * 1_000);
+    Ok(AttributeChanges {
+        delivery,
+        content_based: given.content_based_deduplication,
+        scope,
+        window: milliseconds(given.deduplication_window_seconds),
+        visibility: milliseconds(given.visibility_timeout_seconds),
+        retention: milliseconds(given.message_retention_seconds),
+        max_message_size: given.maximum_message_size_bytes,
+        wait: milliseconds(given.receive_wait_seconds),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_judged_by_their_characters() {
+        for good in ["a", "\t\n\r ~\u{7f}", "\u{D7FF}\u{E000}\u{FFFD}\u{10000}\u{10FFFF}"] {
+            assert_eq!(check_body(good.as_bytes()), Ok(()), "{good:?}");
+        }
+        for (bad, reason) in [
+            (&b""[..], "BODY_EMPTY"),
+            (b"\0", "BODY_CHARACTERS"),
+            (b"a\x0b", "BODY_CHARACTERS"),
+            (b"\xff", "BODY_CHARACTERS"),
+            ("x\u{FFFE}".as_bytes(), "BODY_CHARACTERS"),
+            ("\u{FFFF}".as_bytes(), "BODY_CHARACTERS"),
+        ] {
+            assert_eq!(check_body(bad).expect_err("forbidden").reason, reason, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Sending, receiving and finishing messages, as fronts see it: bytes and texts on one side, the engine's words on
+//! the other.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use lockstep_engine::{
+    Rejected,
+    command::{ChangeVisibility, Delete, QueueRef, Receive, Send, SendEntry},
+    reply::{Accepted, Deleted, Delivered},
+    view::{ClaimedMessage, PeekedMessage},
+    words::{DeduplicationId, GroupId, QueueGeneration, Receipt, SequenceNumber, Timestamp},
+};
+use uuid::Uuid;
+
+use super::{Handle, stored_message};
+use crate::{codec, failure::Failure, identity, poll::Peek};
+
+/// A message to send.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Its group.
+    pub group: GroupId,
+    /// Its deduplication id; absent: the SHA-256 of the body, where the queue allows it (S2, S3).
+    pub deduplication_id: Option<DeduplicationId>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl NewMessage {
+    /// The entry that the engine judges, the bytes that are stored, and what both count in a frame.
+    pub(super) fn prepare(self) -> (SendEntry, Bytes, u64) {
+        let explicit_id = self.deduplication_id.is_some();
+        let id = self.deduplication_id.unwrap_or_else(|| identity::content_id(&self.body));
+        let (queue_key, group_key) = identity::deduplication_keys(&self.group, &id);
+        let size = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
+        let stored = codec::encode_message(&self.body, id.as_str());
+        let bytes = stored.len() as u64 + self.group.as_str().len() as u64;
+        (SendEntry { group: self.group, explicit_id, queue_key, group_key, size }, stored, bytes)
+    }
+}
+
+/// A delivered message with its body.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// What the engine says.
+    pub delivered: Delivered,
+    /// The message's id (H9).
+    pub message_id: Uuid,
+    /// Its deduplication id.
+    pub deduplication_id: String,
+    /// Its body.
+    pub body: Bytes,
+    /// The sealed receipt.
+    pub receipt_handle: String,
+}
+
+/// A message that was looked at, with its body.
+#[derive(Clone, Debug)]
+pub struct Peeked {
+    /// What the engine says.
+    pub peeked: PeekedMessage,
+    /// The message's id (H9).
+    pub message_id: Uuid,
+    /// Its deduplication id.
+    pub deduplication_id: String,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// A message of a claim with its body.
+#[derive(Clone, Debug)]
+pub struct ClaimedBody {
+    /// What the engine says.
+    pub claimed: ClaimedMessage,
+    /// The message's id (H9).
+    pub message_id: Uuid,
+    /// Its deduplication id.
+    pub deduplication_id: String,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Handle {
+    /// Sends messages in order; one outcome for each (S9). A rejected one rejects the later ones of its group (H1).
+    ///
+    /// # Errors
+    /// The queue, or this generation of it, is not there.
+    pub async fn send(
+        &self,
+        queue: QueueRef,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<Result<Accepted, Rejected>>, Failure> {
+        let (mut entries, mut bodies, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for message in messages {
+            let (entry, body, size) = message.prepare();
+            entries.push(entry);
+            bodies.push(body);
+            bytes += size;
+        }
+        self.command_with(Send { queue, entries }, bodies, bytes).await
+    }
+
+    /// Takes messages; waits so many milliseconds for the first, or as long as the queue says (O1, R1, R2).
+    ///
+    /// # Errors
+    /// The queue is not there, or went; [`Failure::Damaged`] when nothing but messages with damaged bodies is there.
+    pub async fn receive(&self, command: Receive, wait: Option<u64>) -> Result<Vec<Delivery>, Failure> {
+        let delivered = self.poll(command, wait).await?;
+        let places = delivered.iter().map(|message| message.body.position).collect();
+        let mut stopped = Stopped::default();
+        let mut deliveries = Vec::with_capacity(delivered.len());
+        for (delivered, fetched) in delivered.into_iter().zip(self.bodies.fetch(places).await) {
+            let (group, sequence) = (&delivered.group, delivered.sequence);
+            let Some(stored) = stopped.judge(group, sequence, stored_message(fetched)) else { continue };
+            deliveries.push(Delivery {
+                message_id: self.message_id(delivered.generation, delivered.sequence),
+                deduplication_id: stored.message_deduplication_id,
+                body: stored.body,
+                receipt_handle: self.receipts.seal(receipt_of(&delivered)),
+                delivered,
+            });
+        }
+        stopped.unless_any(deliveries)
+    }
+
+    /// Deletes received messages, judged as a set; one outcome for each receipt.
+    ///
+    /// # Errors
+    /// The queue is not there.
+    pub async fn delete(&self, command: Delete) -> Result<Vec<Result<Deleted, Rejected>>, Failure> {
+        self.command(command).await
+    }
+
+    /// Changes how long received messages stay hidden; one outcome, the new instant, for each (R5, R6).
+    ///
+    /// # Errors
+    /// The queue is not there.
+    pub async fn change_visibility(
+        &self,
+        command: ChangeVisibility,
+    ) -> Result<Vec<Result<Timestamp, Rejected>>, Failure> {
+        self.command(command).await
+    }
+
+    /// Looks at messages after a number without taking them; waits so many milliseconds for the first.
+    ///
+    /// # Errors
+    /// The queue is not there, or went; [`Failure::Damaged`] when nothing but messages with damaged bodies is there.
+    pub async fn peek(
+        &self,
+        queue: QueueRef,
+        group: Option<GroupId>,
+        after: SequenceNumber,
+        max: usize,
+        wait: u64,
+    ) -> Result<Vec<Peeked>, Failure> {
+        let max_bytes = crate::limits::ANSWER_BYTES;
+        let peeked = self.poll(Peek { queue, group, after, max, max_bytes }, Some(wait)).await?;
+        let places = peeked.iter().map(|message| message.body.position).collect();
+        let mut first_damage = None;
+        let mut messages = Vec::with_capacity(peeked.len());
+        for (peeked, fetched) in peeked.into_iter().zip(self.bodies.fetch(places).await) {
+            match stored_message(fetched) {
+                Ok(stored) => messages.push(Peeked {
+                    message_id: self.message_id(peeked.generation, peeked.sequence),
+                    deduplication_id: stored.message_deduplication_id,
+                    body: stored.body,
+                    peeked,
+                }),
+                Err(fault) => {
+                    first_damage.get_or_insert(damaged(peeked.sequence, fault));
+                }
+            }
+        }
+        match first_damage {
+            Some(damage) if messages.is_empty() => Err(damage),
+            Some(_) | None => Ok(messages),
+        }
+    }
+
+    /// The messages of a part of a claim with their bodies.
+    pub(super) async fn claimed_bodies(
+        &self,
+        generation: QueueGeneration,
+        claimed: Vec<ClaimedMessage>,
+    ) -> Result<Vec<ClaimedBody>, Failure> {
+        let places = claimed.iter().map(|message| message.body.position).collect();
+        let with_body = |(claimed, fetched): (ClaimedMessage, _)| {
+            let stored = stored_message(fetched).map_err(|fault| damaged(claimed.sequence, fault))?;
+            Ok(ClaimedBody {
+                message_id: self.message_id(generation, claimed.sequence),
+                deduplication_id: stored.message_deduplication_id,
+                body: stored.body,
+                claimed,
+            })
+        };
+        claimed.into_iter().zip(self.bodies.fetch(places).await).map(with_body).collect()
+    }
+}
+
+fn receipt_of(delivered: &Delivered) -> Receipt {
+    Receipt { generation: delivered.generation, sequence: delivered.sequence, epoch: delivered.epoch }
+}
+
+/// A failure that is logged where it is found: an operator must hear of it even if the caller does not say.
+pub(super) fn damaged(sequence: SequenceNumber, fault: String) -> Failure {
+    tracing::error!(%sequence, %fault, "a stored body cannot be read (H6)");
+    Failure::Damaged { sequence, fault }
+}
+
+/// Groups that a damaged body stops: nothing behind it may overtake it (H6). The other groups flow.
+#[derive(Default)]
+struct Stopped {
+    groups: BTreeSet<GroupId>,
+    first: Option<Failure>,
+}
+
+impl Stopped {
+    fn judge<T>(&mut self, group: &GroupId, sequence: SequenceNumber, body: Result<T, String>) -> Option<T> {
+        match body {
+            Ok(_) if self.groups.contains(group) => None,
+            Ok(body) => Some(body),
+            Err(fault) => {
+                self.groups.insert(group.clone());
+                self.first.get_or_insert(damaged(sequence, fault));
+                None
+            }
+        }
+    }
+
+    fn unless_any<T>(self, found: Vec<T>) -> Result<Vec<T>, Failure> {
+        match self.first {
+            Some(failure) if found.is_empty() => Err(failure),
+            Some(_) | None => Ok(found),
+        }
+    }
+}

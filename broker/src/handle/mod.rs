@@ -1,0 +1,181 @@
+//! What a front sees of the broker: typed, asynchronous methods, and nothing else. Each puts one request before the
+//! sequencer, waits for its held answer and fetches the bodies that the answer names. No rule is decided here.
+
+mod messages;
+mod readers;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lockstep_engine::{
+    Engine,
+    command::{Command, CreateQueue, DeleteQueue, PurgeQueue, QueueRef, SetQueueAttributes},
+    reply::QueueCreated,
+    view::QueueView,
+    words::{QueueGeneration, Receipt, SequenceNumber, Timestamp},
+};
+use lockstep_proto::storage::StoredMessage;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use uuid::Uuid;
+
+pub use messages::{ClaimedBody, Delivery, NewMessage, Peeked};
+pub use readers::{ClaimPages, NewCommit, NewOutput, NewTarget, NewValue, ReadValue};
+
+use crate::{
+    bodies::{Bodies, Fetched},
+    codec,
+    failure::Failure,
+    identity::Identity,
+    limits,
+    poll::{Poll, Question},
+    receipts::{GarbageHandle, Receipts},
+    request::{Answer, CommandRequest, ReadRequest, Request},
+};
+
+/// A front's access to the broker. Cheap to clone.
+///
+/// Every method answers only what is durable (H4). Beside the rejections it names, each may fail with
+/// [`Failure::Unavailable`]: the outcome is unknown, ask again with the same key; or with [`Failure::Overloaded`]:
+/// nothing was decided.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) requests: mpsc::Sender<Box<dyn Request>>,
+    /// KiB of bodies that may wait for a turn.
+    pub(crate) shares: Arc<Semaphore>,
+    pub(crate) fault: watch::Receiver<Option<Arc<str>>>,
+    pub(crate) bodies: Bodies,
+    pub(crate) receipts: Receipts,
+    pub(crate) identity: Identity,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// The journal's identity.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The id of a message (H9).
+    #[must_use]
+    pub fn message_id(&self, generation: QueueGeneration, sequence: SequenceNumber) -> Uuid {
+        self.identity.message_id(generation, sequence)
+    }
+
+    /// The receipt that a handle stands for.
+    ///
+    /// # Errors
+    /// [`GarbageHandle`]: this broker never gave it (R4).
+    pub fn receipt(&self, handle: &str) -> Result<Receipt, GarbageHandle> {
+        self.receipts.open_handle(handle)
+    }
+
+    /// Creates a queue, or answers the one that is there with equal given attributes (A1).
+    ///
+    /// # Errors
+    /// [`lockstep_engine::Rejected::QueueExists`], or an attribute out of its range.
+    pub async fn create_queue(&self, command: CreateQueue) -> Result<QueueCreated, Failure> {
+        self.command(command).await
+    }
+
+    /// Changes attributes.
+    ///
+    /// # Errors
+    /// The queue is not there, or an attribute is fixed or out of its range.
+    pub async fn set_queue_attributes(&self, command: SetQueueAttributes) -> Result<(), Failure> {
+        self.command(command).await
+    }
+
+    /// Removes every message that no claim holds; answers how many (A3, B8).
+    ///
+    /// # Errors
+    /// The queue, or this generation of it, is not there.
+    pub async fn purge_queue(&self, command: PurgeQueue) -> Result<u64, Failure> {
+        self.command(command).await
+    }
+
+    /// Ends a queue; who waits for it is answered (B8).
+    ///
+    /// # Errors
+    /// The queue, or this generation of it, is not there.
+    pub async fn delete_queue(&self, command: DeleteQueue) -> Result<(), Failure> {
+        self.command(command).await
+    }
+
+    /// A queue's attributes and exact counts (A4).
+    ///
+    /// # Errors
+    /// The queue is not there.
+    pub async fn describe_queue(&self, queue: QueueRef) -> Result<QueueView, Failure> {
+        self.read(move |engine, _| Ok(engine.describe(&queue)?)).await
+    }
+
+    /// Queues by name, at most `max`, after the name `after`.
+    ///
+    /// # Errors
+    /// Only those of every method.
+    pub async fn list_queues(&self, prefix: String, after: String, max: usize) -> Result<Vec<QueueView>, Failure> {
+        self.read(move |engine, _| Ok(engine.queues(&prefix, &after, max))).await
+    }
+
+    async fn command<C>(&self, command: C) -> Result<C::Reply, Failure>
+    where
+        C: Command + Send + 'static,
+        C::Reply: Send + 'static,
+    {
+        self.command_with(command, Vec::new(), 0).await
+    }
+
+    /// A command with bodies; `bytes` counts them and the ids beside them.
+    async fn command_with<C>(&self, command: C, bodies: Vec<Bytes>, bytes: u64) -> Result<C::Reply, Failure>
+    where
+        C: Command + Send + 'static,
+        C::Reply: Send + 'static,
+    {
+        let share = if bytes == 0 { None } else { Some(self.share(bytes)?) };
+        self.ask(|answer| Box::new(CommandRequest { command, bodies, bytes, answer, _share: share })).await
+    }
+
+    /// A look at the state of one turn.
+    async fn read<T, F>(&self, read: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Engine, Timestamp) -> Result<T, Failure> + Send + 'static,
+    {
+        self.ask(|answer| Box::new(ReadRequest { read, answer })).await
+    }
+
+    /// A request that may wait for so many milliseconds; the queue's attribute says how long when absent (R1).
+    async fn poll<Q: Question>(&self, question: Q, wait: Option<u64>) -> Result<Q::Reply, Failure> {
+        self.ask(|answer| Box::new(Poll::new(question, wait, answer))).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Box<dyn Request>) -> Result<T, Failure> {
+        let (answer, answered) = oneshot::channel();
+        match self.requests.try_send(request(answer)) {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(self.unavailable())),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Failure::Overloaded),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(self.unavailable()),
+        }
+    }
+
+    fn share(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Failure> {
+        let kib = u32::try_from((bytes + limits::REQUEST_OVERHEAD).div_ceil(1_024)).unwrap_or(u32::MAX);
+        Arc::clone(&self.shares).try_acquire_many_owned(kib).map_err(|_| Failure::Overloaded)
+    }
+
+    fn unavailable(&self) -> Failure {
+        let reason = self.fault.borrow().clone();
+        Failure::Unavailable(reason.unwrap_or_else(|| "the broker is stopping".into()))
+    }
+}
+
+/// A stored message out of a body's bytes.
+fn stored_message(fetched: Fetched) -> Result<StoredMessage, String> {
+    codec::decode_message(fetched?).map_err(|error| error.to_string())
+}

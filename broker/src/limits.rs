@@ -1,0 +1,63 @@
+//! Every limit of the shell in one table, with the rule it comes from. Sizes in bytes, times in milliseconds.
+//! The engine's own limits are in `lockstep_engine::limits`.
+
+/// Most requests run in one turn.
+pub const TURN_REQUESTS: usize = 1_024;
+/// Bodies, ids and events of a turn at which no further request is begun; the next frame takes it (H1).
+pub const TURN_BYTES: u64 = 1 << 20;
+/// What events alone may take of a turn before no further request is begun, which may add as much again.
+pub const TURN_EVENT_BYTES: u64 = 96 << 10;
+/// The largest frame that a turn makes: bodies and events (H1).
+pub const FRAME_BYTES: u64 = (1 << 20) + (256 << 10);
+/// Most requests that wait for a turn; one more is turned away before anything was decided.
+pub const QUEUED_REQUESTS: usize = 8_192;
+/// Most bytes of bodies that wait for a turn, in KiB.
+pub const QUEUED_KIB: u32 = 64 << 10;
+/// What a request costs in that account beside its bodies.
+pub const REQUEST_OVERHEAD: u64 = 512;
+/// Most parked polls; one more is answered at once as if its wait had ended.
+pub const WAITERS: usize = 20_000;
+/// Shortest time between two searches for parked polls whose callers went.
+pub const SWEEP: u64 = 1_000;
+/// Most bytes of one message that the gRPC door reads.
+pub const GRPC_MESSAGE_BYTES: usize = 4 << 20;
+/// Most connections of the gRPC door; the next is taken when one has gone.
+pub const CONNECTIONS: usize = 4_096;
+/// Pause after a connection could not be accepted.
+pub const ACCEPT_PAUSE: u64 = 50;
+/// Most concurrent calls of one HTTP/2 connection.
+pub const GRPC_STREAMS: u32 = 1_024;
+/// How often an idle connection is asked whether it lives.
+pub const GRPC_KEEPALIVE: u64 = 20_000;
+/// How long it may take to answer.
+pub const GRPC_KEEPALIVE_TIMEOUT: u64 = 20_000;
+/// How long open calls get to end after a shutdown was asked for; connections still open then are dropped.
+pub const DRAIN: u64 = 1_200;
+/// Most bytes of one message of the ReadClaim stream, one message always fits (H1).
+pub const CLAIM_CHUNK_BYTES: u64 = 1 << 20;
+/// Most bytes of a ReadValues or Peek answer, one value or message always fits (H1).
+pub const ANSWER_BYTES: u64 = 3 << 20;
+/// Most entries of a page (L13).
+pub const PAGE: u32 = 1_000;
+/// Values of a ReadValues page unless the caller says otherwise.
+pub const DEFAULT_VALUES: u32 = 100;
+/// Messages of a peek unless the caller says otherwise.
+pub const DEFAULT_PEEK: u32 = 10;
+/// Messages of a claim unless the caller says otherwise.
+pub const DEFAULT_CLAIM_MESSAGES: u32 = 1_000;
+/// Bytes of a claim unless the caller says otherwise.
+pub const DEFAULT_CLAIM_BYTES: u64 = 1 << 20;
+/// Longest sleep of the sequencer's timer: a suspended machine wakes up late by no more than this.
+pub const LONGEST_SLEEP: u64 = 5_000;
+/// Cache of fresh bodies unless the settings say otherwise.
+pub const CACHE_BYTES: u64 = 64 << 20;
+/// Free bytes of the disk at which sends and outputs stop (H5).
+pub const SEND_RESERVE: u64 = 64 << 20;
+/// Free bytes of the disk at which deletes, claims and commits stop too (H5).
+pub const FINISH_RESERVE: u64 = 16 << 20;
+/// Stored bytes at which sends stop on sled, which keeps its data in memory once or twice (design §4).
+pub const SLED_BACKLOG: u64 = 2 << 30;
+/// Most outputs, or deliveries, of a commit.
+pub const COMMIT_ENTRIES: usize = 1_000;
+/// Most changed values of a commit.
+pub const COMMIT_VALUES: usize = 4_000;

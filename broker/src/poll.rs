@@ -1,0 +1,206 @@
+//! Requests that may wait for something to be there (R1, R2): receives, claims and peeks. A poll knows what to ask
+//! each time it is tried and when its wait ends; where it is kept meanwhile is `waiting`'s affair.
+
+use lockstep_engine::{
+    Engine, Rejected,
+    command::{Claim, Command, Context, Decision, QueueRef, Receive},
+    limits,
+    reply::{Claimed, Delivered},
+    view::PeekedMessage,
+    words::{GroupId, QueueGeneration, SequenceNumber, Timestamp},
+};
+
+use crate::{
+    failure::Failure,
+    request::{Answer, Held, Outcome, Parking, Ran, Request},
+};
+
+/// What came of asking once.
+pub(crate) enum Asked<R> {
+    /// An answer, be it a rejection.
+    Found(Decision<R>),
+    /// Nothing was there; this is the answer if the wait is over. Ask again at the instant, if one is named, even if
+    /// nothing changes.
+    Nothing(R, Option<Timestamp>),
+}
+
+/// What a poll asks each time it is tried.
+pub(crate) trait Question: Send + 'static {
+    /// Its answer.
+    type Reply: Send + 'static;
+
+    /// The queue it waits for.
+    fn queue(&self) -> &QueueRef;
+
+    /// Whether it is a receive: where one finds nothing, none does.
+    fn is_receive(&self) -> bool {
+        false
+    }
+
+    /// Asks; `last` when it will not be asked again.
+    fn ask(&mut self, engine: &Engine, context: &Context, last: bool) -> Asked<Self::Reply>;
+}
+
+/// A poll under way.
+pub(crate) struct Poll<Q: Question> {
+    question: Q,
+    /// Milliseconds; the queue's attribute when absent (R1).
+    wait: Option<u64>,
+    answer: Answer<Q::Reply>,
+    /// Fixed when it is first run: the queue's life, and the end of the wait.
+    parked: Option<(Option<QueueGeneration>, Timestamp)>,
+}
+
+impl<Q: Question> Poll<Q> {
+    /// A poll that waits so many milliseconds, or as long as the queue says.
+    pub(crate) fn new(question: Q, wait: Option<u64>, answer: Answer<Q::Reply>) -> Self {
+        Self { question, wait, answer, parked: None }
+    }
+
+    fn first_run(&self, engine: &Engine, now: Timestamp) -> (Option<QueueGeneration>, Timestamp) {
+        let queue = self.question.queue();
+        let of_queue = || engine.describe(queue).map_or(0, |view| view.attributes.wait);
+        let wait = self.wait.unwrap_or_else(of_queue).min(limits::WAIT);
+        (engine.generation(&queue.name), Timestamp(now.0.saturating_add(wait)))
+    }
+}
+
+impl<Q: Question> Request for Poll<Q> {
+    fn is_gone(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    fn run(mut self: Box<Self>, engine: &Engine, context: &Context, may_wait: bool) -> Ran {
+        let (queue, deadline) = match self.parked {
+            Some(parked) => parked,
+            None => self.first_run(engine, context.now),
+        };
+        self.parked = Some((queue, deadline));
+        // A queue that went, or was made anew, answers those who waited for it: this life of it brings nothing more.
+        let same_life = engine.generation(&self.question.queue().name) == queue;
+        let last = !may_wait || !same_life || context.now >= deadline;
+        match (self.question.ask(engine, context, last), queue) {
+            (Asked::Nothing(_, again_at), Some(queue)) if !last => {
+                let wake_at = again_at.map_or(deadline, |at| at.min(deadline));
+                let receive = self.question.is_receive();
+                Ran::Parked(self, Parking { queue, wake_at, receive })
+            }
+            (Asked::Nothing(reply, _), _) => Ran::Done(Outcome::answer(Held::new(self.answer, Ok(reply)))),
+            (Asked::Found(decision), _) => Ran::Done(Outcome {
+                events: decision.events,
+                // No poll stores a body.
+                bodies: Vec::new(),
+                held: Held::new(self.answer, decision.reply.map_err(Failure::Rejected)),
+            }),
+        }
+    }
+
+    fn fail(self: Box<Self>, failure: Failure) {
+        // The caller may be gone.
+        drop(self.answer.send(Err(failure)));
+    }
+}
+
+/// Nothing was found, nothing was refused, and nothing happened.
+fn nothing<C: Command>(decision: &Decision<C::Reply>) -> bool {
+    decision.events.is_empty() && decision.reply.as_ref().is_ok_and(C::found_nothing)
+}
+
+impl Question for Receive {
+    type Reply = Vec<Delivered>;
+
+    fn queue(&self) -> &QueueRef {
+        &self.queue
+    }
+
+    fn is_receive(&self) -> bool {
+        true
+    }
+
+    fn ask(&mut self, engine: &Engine, context: &Context, _last: bool) -> Asked<Self::Reply> {
+        let decision = engine.decide(self, context);
+        if nothing::<Self>(&decision) { Asked::Nothing(Vec::new(), None) } else { Asked::Found(decision) }
+    }
+}
+
+/// A claim that would rather have `min` messages: until `linger` milliseconds have passed since something was first
+/// there, or its wait ends; then it takes what there is (B6).
+pub(crate) struct PatientClaim {
+    command: Claim,
+    min: u32,
+    linger: u64,
+    there_since: Option<Timestamp>,
+}
+
+impl PatientClaim {
+    /// Takes the preferred number of messages from `command.at_least`.
+    pub(crate) fn new(command: Claim, linger: u64) -> Self {
+        Self { min: command.at_least, command, linger, there_since: None }
+    }
+
+    fn decide(&mut self, engine: &Engine, context: &Context, at_least: u32) -> Option<Decision<Claimed>> {
+        self.command.at_least = at_least;
+        let decision = engine.decide(&self.command, context);
+        (!nothing::<Claim>(&decision)).then_some(decision)
+    }
+}
+
+impl Question for PatientClaim {
+    type Reply = Claimed;
+
+    fn queue(&self) -> &QueueRef {
+        &self.command.reader.queue
+    }
+
+    fn ask(&mut self, engine: &Engine, context: &Context, last: bool) -> Asked<Claimed> {
+        if !last
+            && self.min > 1
+            && let Some(decision) = self.decide(engine, context, self.min)
+        {
+            return Asked::Found(decision);
+        }
+        let Some(decision) = self.decide(engine, context, 1) else {
+            self.there_since = None;
+            return Asked::Nothing(Claimed::Empty, None);
+        };
+        let patient_until = self.there_since.get_or_insert(context.now).0.saturating_add(self.linger);
+        // A rejection, or a claim that is open already, is an answer at any time.
+        let opens = decision.reply.is_ok() && !decision.events.is_empty();
+        if opens && !last && self.min > 1 && context.now.0 < patient_until {
+            return Asked::Nothing(Claimed::Empty, Some(Timestamp(patient_until)));
+        }
+        Asked::Found(decision)
+    }
+}
+
+/// A peek that waits for the first message after a number.
+pub(crate) struct Peek {
+    /// The queue.
+    pub(crate) queue: QueueRef,
+    /// Only this group.
+    pub(crate) group: Option<GroupId>,
+    /// Only messages after this one.
+    pub(crate) after: SequenceNumber,
+    /// At most so many.
+    pub(crate) max: usize,
+    /// At most so many bytes of bodies; one message always fits.
+    pub(crate) max_bytes: u64,
+}
+
+impl Question for Peek {
+    type Reply = Vec<PeekedMessage>;
+
+    fn queue(&self) -> &QueueRef {
+        &self.queue
+    }
+
+    fn ask(&mut self, engine: &Engine, _context: &Context, _last: bool) -> Asked<Self::Reply> {
+        let peeked: Result<_, Rejected> =
+            engine.peek(&self.queue, self.group.as_ref(), self.after, self.max, self.max_bytes);
+        if peeked.as_ref().is_ok_and(Vec::is_empty) {
+            Asked::Nothing(Vec::new(), None)
+        } else {
+            Asked::Found(Decision::unchanged(peeked))
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Puts a broker together and takes it apart: journal, recovery, clock, the two threads, the fronts. The only place
+//! that names a concrete journal or clock. What a request means is decided elsewhere.
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+    thread,
+    time::Duration,
+};
+
+use lockstep_engine::{Engine, words::Timestamp};
+use lockstep_journal::{FrameNumber, Journal, MemoryJournal, SledJournal, SledOptions};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc, oneshot, watch},
+};
+
+use crate::{
+    bodies::Bodies,
+    clock::{Clock, ManualClock, SystemClock},
+    front::grpc,
+    handle::Handle,
+    identity::Identity,
+    limits,
+    receipts::{ReceiptKeyError, Receipts},
+    recovery::{Recovered, RecoveryError, recover},
+    sequencer::{Phase, Sequencer},
+    space::{Gauge, Reserves},
+    turn::Turn,
+    writer,
+};
+
+/// Which journal a broker keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalChoice {
+    /// In this directory, made when it is missing. Survives kill -9 and power cuts.
+    Sled(PathBuf),
+    /// In memory: gone with the process.
+    Memory,
+}
+
+/// Which clock a broker follows.
+#[derive(Clone, Debug)]
+pub enum ClockChoice {
+    /// The machine's (H2).
+    System,
+    /// One that the owner moves; it resumes at the journalled time.
+    Manual(ManualClock),
+}
+
+/// How a broker is to run.
+#[derive(Clone, Debug)]
+pub struct BrokerSettings {
+    /// Where it keeps its journal.
+    pub journal: JournalChoice,
+    /// What time it is.
+    pub clock: ClockChoice,
+    /// Most bytes of fresh bodies kept in memory.
+    pub cache_bytes: u64,
+    /// Free disk space at which it stops storing (H5).
+    pub reserves: Reserves,
+    /// Most bytes that a sled journal may hold before sends are rejected; the rest of the limit is for finishing.
+    pub sled_backlog: u64,
+    /// Start although a downtime of more than a day expires messages (H2).
+    pub accept_time_jump: bool,
+}
+
+impl BrokerSettings {
+    /// The defaults, with this journal.
+    #[must_use]
+    pub fn new(journal: JournalChoice) -> Self {
+        Self {
+            journal,
+            clock: ClockChoice::System,
+            cache_bytes: limits::CACHE_BYTES,
+            reserves: Reserves::default(),
+            sled_backlog: limits::SLED_BACKLOG,
+            accept_time_jump: false,
+        }
+    }
+}
+
+/// Why a broker does not start. Nothing was changed in its data directory, but for what H7 repairs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal does not open: in use, read-only, damaged or from a newer version.
+    #[error("the journal does not open: {0}")]
+    Journal(#[from] lockstep_journal::OpenError),
+    /// The journal's past is in doubt.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// H2.
+    #[error("{0}; start with --accept-time-jump to let them expire")]
+    TimeJump(lockstep_engine::view::TimeJump),
+    /// H9.
+    #[error(transparent)]
+    ReceiptKey(#[from] ReceiptKeyError),
+    /// The system gives no thread.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why a broker that served does not serve any more.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The journal failed; the outcome of what was unanswered is unknown, a restart recovers (H4).
+    #[error("{0}")]
+    Journal(Arc<str>),
+    /// The door broke.
+    #[error("the gRPC server failed: {0}")]
+    Grpc(#[from] tonic::transport::Error),
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Broker {
+    handle: Handle,
+    phase: watch::Sender<Phase>,
+    fault: watch::Receiver<Option<Arc<str>>>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Broker {
+    /// Opens the journal, replays it and starts to take requests. Blocks while it replays.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is in the way; in doubt it does not start.
+    pub fn start(settings: &BrokerSettings) -> Result<Self, StartError> {
+        match &settings.journal {
+            JournalChoice::Sled(directory) => {
+                let journal = SledJournal::open(directory, SledOptions::default())?;
+                let receipts = Receipts::open(directory)?;
+                Self::start_on(journal, receipts, Some(directory), Some(settings.sled_backlog), settings)
+            }
+            JournalChoice::Memory => Self::start_on(MemoryJournal::new(), Receipts::ephemeral()?, None, None, settings),
+        }
+    }
+
+    /// Starts on a journal that is open already, such as one that a test makes fail. `directory` is where free space
+    /// is measured, `backlog` the most bytes that the journal may hold; `settings.journal` is not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on<J: Journal>(
+        journal: J,
+        receipts: Receipts,
+        directory: Option<&Path>,
+        backlog: Option<u64>,
+        settings: &BrokerSettings,
+    ) -> Result<Self, StartError> {
+        let Recovered { engine, last_frame } = recover(&journal)?;
+        let (clock, resumed_at) = start_clock(&settings.clock, engine.time());
+        if let Some(jump) = engine.expired_by_gap(resumed_at).filter(|_| !settings.accept_time_jump) {
+            return Err(StartError::TimeJump(jump));
+        }
+        let turn = start_turn(engine, last_frame, resumed_at);
+        let identity = Identity::new(journal.identity().0);
+        let bodies = Bodies::new(journal.reader(), settings.cache_bytes);
+        let (requests_in, requests) = mpsc::channel(limits::QUEUED_REQUESTS);
+        // Capacity 1 and a permit taken before the turn: one frame at the journal, one behind it (H4).
+        let (jobs_in, jobs) = mpsc::channel(1);
+        let (phase, phases) = watch::channel(Phase::Running);
+        let (fault_in, fault) = watch::channel(None);
+        let stored = Arc::new(AtomicU64::new(journal.stored_bytes()));
+        let space = Gauge {
+            directory: directory.map(Path::to_path_buf),
+            reserves: settings.reserves,
+            backlog,
+            stored: Arc::clone(&stored),
+        };
+        let sequencer = Sequencer {
+            turn,
+            requests,
+            jobs: jobs_in,
+            clock,
+            space,
+            bodies: bodies.clone(),
+            phase: phases,
+            fault: fault_in.clone(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let (ended_in, ended) = oneshot::channel();
+        spawn("lockstep-journal", fault_in.clone(), move |fault| {
+            writer::write(journal, jobs, &stored, fault);
+            // The owner may be gone.
+            let _ = ended_in.send(());
+        })?;
+        spawn("lockstep-sequencer", fault_in, move |_| runtime.block_on(sequencer.run()))?;
+        let shares = Arc::new(Semaphore::new(limits::QUEUED_KIB as usize));
+        let handle = Handle { requests: requests_in, shares, fault: fault.clone(), bodies, receipts, identity };
+        Ok(Self { handle, phase, fault, ended })
+    }
+
+    /// What a front uses.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The journal's identity.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        self.handle.identity()
+    }
+
+    /// Ends when the broker cannot go on, with the reason: the owner then ends the process with it (H4).
+    pub fn failed(&self) -> impl Future<Output = Arc<str>> + Send + 'static {
+        let mut fault = self.fault.clone();
+        async move {
+            let reason = fault.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            match reason {
+                Some(reason) => reason,
+                // It ended without a fault.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Serves gRPC on a listening socket until `shutdown` ends: then polls are answered empty, what was accepted is
+    /// answered, connections that stay open are dropped, and the journal is closed. Ends within 2 s of `shutdown`.
+    ///
+    /// # Errors
+    /// [`ServeError`]: the journal failed, or the server did; the process must end with it.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let (close, closing) = watch::channel(grpc::Door::Open);
+        let mut server = tokio::spawn(grpc::serve(self.handle.clone(), listener, closing));
+        let served = tokio::select! {
+            () = shutdown => Ok(()),
+            reason = self.failed() => Err(ServeError::Journal(reason)),
+            ended = &mut server => ended.expect("the server does not panic").map_err(ServeError::Grpc),
+        };
+        self.phase.send_replace(Phase::Draining);
+        close.send_replace(grpc::Door::Closing);
+        if !server.is_finished()
+            && tokio::time::timeout(Duration::from_millis(limits::DRAIN), &mut server).await.is_err()
+        {
+            tracing::info!("connections that are still open are dropped");
+        }
+        close.send_replace(grpc::Door::Closed);
+        let stopped = self.stop().await;
+        served.and(stopped.map_err(ServeError::Journal))
+    }
+
+    /// Answers what was accepted, closes the journal with its mark of a clean end, and ends the threads.
+    ///
+    /// # Errors
+    /// The reason, when the journal failed before.
+    pub async fn stop(self) -> Result<(), Arc<str>> {
+        self.phase.send_replace(Phase::Stopping);
+        // An error means that the journal's thread panicked: its fault says so.
+        let _ = self.ended.await;
+        self.fault.borrow().clone().map_or(Ok(()), Err)
+    }
+}
+
+fn start_clock(choice: &ClockChoice, last: Timestamp) -> (Arc<dyn Clock>, Timestamp) {
+    match choice {
+        ClockChoice::System => {
+            let clock = SystemClock::starting_after(last);
+            let now = clock.now();
+            (Arc::new(clock), now)
+        }
+        ClockChoice::Manual(clock) => {
+            clock.reach(last);
+            (Arc::new(clock.clone()), last)
+        }
+    }
+}
+
+/// A journal with a past resumes (H2); a new one just begins.
+fn start_turn(engine: Engine, last_frame: Option<u64>, resumed_at: Timestamp) -> Turn {
+    let opening = last_frame.map(|_| engine.resume(resumed_at));
+    Turn::new(engine, FrameNumber::after(last_frame.map(FrameNumber)).0, opening)
+}
+
+/// A thread whose panic is a fault of the broker: nobody may wait for it in vain.
+fn spawn(
+    name: &str,
+    fault: writer::Fault,
+    work: impl FnOnce(&writer::Fault) + Send + 'static,
+) -> std::io::Result<thread::JoinHandle<()>> {
+    struct Watch(writer::Fault, String);
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            if thread::panicking() {
+                let reason: Arc<str> = format!("the thread {} panicked", self.1).into();
+                self.0.send_if_modified(|fault| fault.is_none() && fault.insert(reason).len() > 0);
+            }
+        }
+    }
+    let watch = Watch(fault, name.into());
+    thread::Builder::new().name(name.into()).spawn(move || work(&watch.0))
+}

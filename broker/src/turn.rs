@@ -1,0 +1,338 @@
+//! One turn of the sequencer: what is due is settled, then requests are judged one after the other, each against what
+//! the one before it did, and all events become one frame. There is no await, no clock and no disk here.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use lockstep_engine::{
+    Engine, Event,
+    command::{Context, Space},
+    limits::MESSAGE_OVERHEAD,
+    words::{BodyRef, QueueGeneration, Timestamp},
+};
+
+use crate::{
+    codec::EventBuffer,
+    limits,
+    request::{Held, Outcome, Ran, Request},
+    waiting::Waiting,
+};
+
+/// What one turn came to.
+pub(crate) struct TurnResult {
+    /// The frame to append; absent when nothing happened (H4).
+    pub(crate) frame: Option<Draft>,
+    /// The answers that wait for it, and for every frame before it.
+    pub(crate) held: Vec<Held>,
+    /// Whether there is more to do at once, without a new request.
+    pub(crate) more: bool,
+}
+
+/// A frame before it is on disk.
+pub(crate) struct Draft {
+    /// Its number.
+    pub(crate) number: u64,
+    /// Its events, encoded.
+    pub(crate) events: Bytes,
+    /// Its bodies, by index.
+    pub(crate) bodies: Vec<Bytes>,
+}
+
+/// What a turn has gathered so far.
+struct Work {
+    now: Timestamp,
+    space: Space,
+    events: EventBuffer,
+    bodies: Vec<Bytes>,
+    body_bytes: u64,
+    held: Vec<Held>,
+}
+
+impl Work {
+    fn events_full(&self) -> bool {
+        self.events.len() as u64 >= limits::TURN_EVENT_BYTES
+    }
+
+    /// Whether a request of so many bytes may still go into this frame; the first one with bodies always may (H1).
+    fn fits(&self, bytes: u64) -> bool {
+        let used = self.events.len() as u64 + self.body_bytes;
+        !self.events_full() && (self.body_bytes == 0 || used + bytes <= limits::TURN_BYTES)
+    }
+}
+
+/// Owner of the engine and of the frame numbers.
+pub(crate) struct Turn {
+    engine: Engine,
+    next_frame: u64,
+    waiting: Waiting,
+    /// Queues whose polls have not been tried since they changed.
+    changed: BTreeSet<QueueGeneration>,
+    /// The first event after a start with history (H2).
+    opening: Option<Event>,
+    may_wait: bool,
+    last_sweep: Timestamp,
+}
+
+impl Turn {
+    /// Goes on from a recovered engine; `opening` is journalled before anything else.
+    pub(crate) fn new(engine: Engine, next_frame: u64, opening: Option<Event>) -> Self {
+        let (waiting, changed) = (Waiting::default(), BTreeSet::new());
+        Self { engine, next_frame, waiting, changed, opening, may_wait: true, last_sweep: Timestamp(0) }
+    }
+
+    /// When a turn is wanted although no request came.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        [self.engine.next_deadline(), self.waiting.next_alarm()].into_iter().flatten().min()
+    }
+
+    /// From now on nothing waits; those who do are answered in the next turns.
+    pub(crate) fn stop_waiting(&mut self) {
+        self.may_wait = false;
+    }
+
+    /// Every parked poll, to be answered by someone else.
+    pub(crate) fn abandon_waiting(&mut self) -> impl Iterator<Item = Box<dyn Request>> {
+        std::iter::from_fn(|| self.waiting.pop())
+    }
+
+    /// Runs requests from the front of the line until the frame is full; the rest stays for the next one (H1).
+    pub(crate) fn run(
+        &mut self,
+        requests: &mut VecDeque<Box<dyn Request>>,
+        now: Timestamp,
+        space: Space,
+    ) -> TurnResult {
+        let (events, bodies, held) = (EventBuffer::default(), Vec::new(), Vec::new());
+        let mut work = Work { now, space, events, bodies, body_bytes: 0, held };
+        if let Some(opening) = self.opening.take() {
+            self.happen(&mut work, &opening);
+        }
+        let settlement = self.engine.settle(now);
+        for event in &settlement.events {
+            self.happen(&mut work, event);
+        }
+        let mut more = !settlement.complete;
+        if settlement.complete {
+            more |= !self.run_requests(&mut work, requests);
+            more |= !self.wake(&mut work);
+        }
+        if work.events.is_empty() && self.engine.tick_due(now) {
+            self.tick(&mut work);
+        }
+        self.finish(work, more)
+    }
+
+    /// Whether all were run.
+    fn run_requests(&mut self, work: &mut Work, requests: &mut VecDeque<Box<dyn Request>>) -> bool {
+        for _ in 0..limits::TURN_REQUESTS {
+            let Some(request) = requests.pop_front_if(|request| work.fits(request.bytes())) else {
+                return requests.is_empty();
+            };
+            if !request.is_gone() {
+                match self.try_request(work, request) {
+                    Ran::Done(outcome) => self.apply(work, outcome),
+                    Ran::Parked(request, parking) => self.waiting.park(request, parking),
+                }
+            }
+        }
+        requests.is_empty()
+    }
+
+    /// Tries the polls of queues that changed, in the order of their arrival, then those whose time has come.
+    /// Whether all were tried.
+    fn wake(&mut self, work: &mut Work) -> bool {
+        while let Some(queue) = self.changed.pop_first() {
+            if !self.wake_queue(work, queue) {
+                self.changed.insert(queue);
+                return false;
+            }
+        }
+        while let Some((ticket, poll)) = self.waiting.next_due(work.now) {
+            if let Some(Ran::Parked(poll, parking)) = self.try_poll(work, poll) {
+                self.waiting.put_back(ticket, poll, parking);
+            }
+            if work.events_full() {
+                return false;
+            }
+        }
+        while !self.may_wait
+            && let Some(poll) = self.waiting.pop()
+        {
+            // It answers, because nothing may wait any more.
+            drop(self.try_poll(work, poll));
+        }
+        true
+    }
+
+    fn wake_queue(&mut self, work: &mut Work, queue: QueueGeneration) -> bool {
+        let (mut after, mut receives_too) = (0, true);
+        while let Some((ticket, poll)) = self.waiting.next_of(queue, after, receives_too) {
+            after = ticket;
+            if let Some(Ran::Parked(poll, parking)) = self.try_poll(work, poll) {
+                // Where one receive finds nothing, none does.
+                receives_too &= !parking.receive;
+                self.waiting.put_back(ticket, poll, parking);
+            }
+            if work.events_full() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Tries a poll unless nobody waits for it any more (H8); what it comes to is applied.
+    fn try_poll(&mut self, work: &mut Work, poll: Box<dyn Request>) -> Option<Ran> {
+        if poll.is_gone() {
+            return None;
+        }
+        match self.try_request(work, poll) {
+            Ran::Done(outcome) => {
+                self.apply(work, outcome);
+                None
+            }
+            parked @ Ran::Parked(..) => Some(parked),
+        }
+    }
+
+    fn try_request(&mut self, work: &Work, request: Box<dyn Request>) -> Ran {
+        let next_body = u32::try_from(work.bodies.len()).expect("a frame holds far fewer bodies than 2^32");
+        let context = Context { now: work.now, frame: self.next_frame, next_body, space: work.space };
+        let may_wait = self.may_wait && self.has_room(work.now);
+        request.run(&self.engine, &context, may_wait)
+    }
+
+    /// Whether one more poll may wait. Those whose callers went are looked for only when it is full, and seldom.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        if self.waiting.len() >= limits::WAITERS && now.0 >= self.last_sweep.0 + limits::SWEEP {
+            self.last_sweep = now;
+            self.waiting.sweep();
+        }
+        self.waiting.len() < limits::WAITERS
+    }
+
+    fn apply(&mut self, work: &mut Work, outcome: Outcome) {
+        let places: Vec<_> = outcome.events.iter().flat_map(bodies_of).collect();
+        self.assert_places(work, &places, outcome.bodies.len());
+        for event in &outcome.events {
+            self.happen(work, event);
+        }
+        for body in outcome.bodies {
+            let bytes = body.len() as u64;
+            work.body_bytes += bytes;
+            work.space.for_sends = work.space.for_sends.saturating_sub(bytes + MESSAGE_OVERHEAD);
+            work.space.for_finishes = work.space.for_finishes.saturating_sub(bytes + MESSAGE_OVERHEAD);
+            work.bodies.push(body);
+        }
+        work.held.push(outcome.held);
+    }
+
+    /// The engine named the places of the bodies before they are on disk; the bodies must go exactly there (H4).
+    fn assert_places(&self, work: &Work, places: &[BodyRef], bodies: usize) {
+        let fresh = places.iter().filter(|body| body.position.frame == self.next_frame);
+        let mut indices: Vec<_> = fresh.map(|body| body.position.index as usize).collect();
+        indices.sort_unstable();
+        let first = work.bodies.len();
+        assert!(
+            indices.iter().copied().eq(first..first + bodies),
+            "the events name the bodies {indices:?} of frame {}, but those stored are {first} and {bodies} in all",
+            self.next_frame
+        );
+    }
+
+    /// A fact: applied at once, and written down.
+    fn happen(&mut self, work: &mut Work, event: &Event) {
+        if work.events.is_empty() {
+            self.tick_unless(work, event);
+        }
+        self.engine.evolve(event);
+        work.events.push(event);
+        if let Some(queue) = changes_what_is_there(event) {
+            self.changed.insert(queue);
+        }
+    }
+
+    /// Every frame says when it was, unless its first event does (H2).
+    fn tick_unless(&mut self, work: &mut Work, first: &Event) {
+        if !matches!(first, Event::Resumed { .. } | Event::Ticked { .. }) {
+            self.tick(work);
+        }
+    }
+
+    fn tick(&mut self, work: &mut Work) {
+        if let Some(tick) = self.engine.tick(work.now) {
+            self.engine.evolve(&tick);
+            work.events.push(&tick);
+        }
+    }
+
+    fn finish(&mut self, work: Work, more: bool) -> TurnResult {
+        let Work { events, bodies, body_bytes, held, .. } = work;
+        if events.is_empty() {
+            return TurnResult { frame: None, held, more };
+        }
+        let size = events.len() as u64 + body_bytes;
+        if size > limits::FRAME_BYTES {
+            tracing::warn!(size, limit = limits::FRAME_BYTES, "a frame is larger than it should be (H1)");
+        }
+        let number = self.next_frame;
+        self.next_frame += 1;
+        TurnResult { frame: Some(Draft { number, events: events.finish(), bodies }), held, more }
+    }
+}
+
+/// The places that an event names.
+fn bodies_of(event: &Event) -> Vec<BodyRef> {
+    match event {
+        Event::MessageSent { body, .. } => vec![*body],
+        Event::ClaimCommitted { values, .. } | Event::ValuesCommitted { values, .. } => {
+            values.iter().filter_map(|value| value.body).collect()
+        }
+        Event::Ticked { .. }
+        | Event::Resumed { .. }
+        | Event::QueueCreated { .. }
+        | Event::QueueChanged { .. }
+        | Event::QueuePurged { .. }
+        | Event::QueueDeleted { .. }
+        | Event::MessagesReceived { .. }
+        | Event::MessagesReturned { .. }
+        | Event::MessagesDeleted { .. }
+        | Event::VisibilityChanged { .. }
+        | Event::MessagesExpired { .. }
+        | Event::KeysForgotten { .. }
+        | Event::ReaderOpened { .. }
+        | Event::ReaderDropped { .. }
+        | Event::ClaimOpened { .. }
+        | Event::ClaimTaken { .. }
+        | Event::ClaimBurnt { .. }
+        | Event::DeliveriesCommitted { .. }
+        | Event::Restored(_) => Vec::new(),
+    }
+}
+
+/// The queue whose polls may fare better after an event, or must be told something (R2).
+fn changes_what_is_there(event: &Event) -> Option<QueueGeneration> {
+    match event {
+        Event::QueueChanged { queue, .. }
+        | Event::QueuePurged { queue }
+        | Event::QueueDeleted { queue }
+        | Event::MessageSent { queue, .. }
+        | Event::MessagesReturned { queue, .. }
+        | Event::MessagesDeleted { queue, .. }
+        | Event::VisibilityChanged { queue, .. }
+        | Event::MessagesExpired { queue, .. }
+        | Event::ReaderOpened { queue, .. }
+        | Event::ReaderDropped { queue, .. }
+        | Event::ClaimBurnt { queue, .. }
+        | Event::ClaimCommitted { queue, .. }
+        | Event::DeliveriesCommitted { queue, .. } => Some(*queue),
+        Event::Ticked { .. }
+        | Event::Resumed { .. }
+        | Event::QueueCreated { .. }
+        | Event::MessagesReceived { .. }
+        | Event::KeysForgotten { .. }
+        | Event::ClaimOpened { .. }
+        | Event::ClaimTaken { .. }
+        | Event::ValuesCommitted { .. }
+        | Event::Restored(_) => None,
+    }
+}

@@ -1,0 +1,26 @@
+//! The low-level calls, one method for each RPC, one file for each service. They map requests and answers and say
+//! what makes a repetition harmless; everything with a memory (order, keys, leases) is in the types built on them.
+
+mod messages;
+mod queues;
+mod readers;
+
+pub use queues::{CreatedQueue, QueuePage};
+pub use readers::{ClaimAnswer, Committed, OpenedReader};
+
+pub(crate) use messages::SAFE_SEND_LIMIT;
+
+use crate::error::Error;
+
+/// A part of an answer that the API promises.
+pub(crate) fn part<T>(part: Option<T>, what: &str) -> Result<T, Error> {
+    part.ok_or_else(|| Error::Protocol(format!("an answer without its {what}")))
+}
+
+/// The API promises one result for each entry, in their order.
+pub(crate) fn same_length(results: usize, entries: usize) -> Result<(), Error> {
+    if results == entries {
+        return Ok(());
+    }
+    Err(Error::Protocol(format!("{results} results for {entries} entries")))
+}

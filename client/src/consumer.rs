@@ -1,0 +1,128 @@
+//! Receiving: which queue, how many, how long. What is done with a message is `delivery`'s.
+
+use std::{collections::VecDeque, time::Duration};
+
+use lockstep_proto::v1;
+
+use crate::{
+    Client, Error,
+    attributes::seconds,
+    delivery::{Deleted, Delivery},
+};
+
+/// The most entries of one call (H1).
+const MAX_ENTRIES: usize = 1_000;
+
+/// Options of a [`Consumer`]; see [`Client::consumer`].
+#[derive(Clone, Debug)]
+pub struct ConsumerBuilder {
+    client: Client,
+    queue: String,
+    max_messages: u32,
+    wait: Option<Duration>,
+    visibility_timeout: Option<Duration>,
+}
+
+impl ConsumerBuilder {
+    pub(crate) fn new(client: Client, queue: String) -> Self {
+        ConsumerBuilder { client, queue, max_messages: 10, wait: Some(Duration::from_secs(20)), visibility_timeout: None }
+    }
+
+    /// The most messages of one receive: 1 to 1,000; 10 unless said otherwise (H1).
+    #[must_use]
+    pub fn max_messages(mut self, max: u32) -> Self {
+        self.max_messages = max;
+        self
+    }
+
+    /// How long a receive waits for a first message: 0 to 20 s, in whole seconds, parts rounded up; 20 s unless said
+    /// otherwise (R1).
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Waits as long as the queue's own attribute says.
+    #[must_use]
+    pub fn wait_as_the_queue_says(mut self) -> Self {
+        self.wait = None;
+        self
+    }
+
+    /// How long a receive holds its messages: 0 to 12 h, in whole seconds, parts rounded up; the queue's own attribute
+    /// unless said otherwise (R6).
+    #[must_use]
+    pub fn visibility_timeout(mut self, timeout: Duration) -> Self {
+        self.visibility_timeout = Some(timeout);
+        self
+    }
+
+    /// The consumer. Nothing is asked of the broker yet.
+    #[must_use]
+    pub fn build(self) -> Consumer {
+        Consumer { options: self, received: VecDeque::new() }
+    }
+}
+
+/// Takes messages of one queue.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    options: ConsumerBuilder,
+    received: VecDeque<Delivery>,
+}
+
+impl Consumer {
+    /// Takes messages, as many as possible of the oldest free group first, then of the next (O1); none when nothing
+    /// came within the wait (R1).
+    ///
+    /// Not repeated when its answer is lost: that answer may hold messages, and they come again only when their leases
+    /// end. Calling it again after [`Error::Unavailable`] is right; order within a group is safe, because a held group
+    /// waits.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the answer was lost; [`Error::Refused`] for a missing queue or a bad option.
+    pub async fn receive(&self) -> Result<Vec<Delivery>, Error> {
+        let ConsumerBuilder { client, queue, max_messages, wait, visibility_timeout } = &self.options;
+        let request = v1::ReceiveRequest {
+            queue: queue.clone(),
+            max_messages: *max_messages,
+            visibility_timeout_seconds: visibility_timeout.map(seconds),
+            wait_seconds: wait.map(seconds),
+        };
+        let deliveries = client.receive(request).await?;
+        Ok(deliveries.into_iter().map(|read| Delivery::new(client.clone(), queue.clone(), read)).collect())
+    }
+
+    /// The next message, however long it takes to come. What one receive brings is handed out one by one while its
+    /// leases run: with slow work, ask for fewer at a time or for longer leases. Dropping the future between receives
+    /// loses nothing; dropping it during one is like a lost answer.
+    ///
+    /// # Errors
+    /// As [`Consumer::receive`]; the next call goes on.
+    pub async fn next(&mut self) -> Result<Delivery, Error> {
+        loop {
+            if let Some(delivery) = self.received.pop_front() {
+                return Ok(delivery);
+            }
+            self.received = self.receive().await?.into();
+        }
+    }
+
+    /// Finishes many deliveries of this queue in calls of at most 1,000, each judged as a set, in the given order. One
+    /// result for each, in order; when a call gets no answer, its entries and the later ones carry its error.
+    pub async fn delete_all(&self, deliveries: &[Delivery]) -> Vec<Result<Deleted, Error>> {
+        let mut results = Vec::with_capacity(deliveries.len());
+        for part in deliveries.chunks(MAX_ENTRIES) {
+            let handles = part.iter().map(|delivery| delivery.receipt_handle.clone()).collect();
+            match self.options.client.delete_batch(&self.options.queue, handles).await {
+                Ok(some) => results.extend(some),
+                Err(error) => {
+                    results.resize(deliveries.len(), Err(error));
+                    break;
+                }
+            }
+        }
+        results
+    }
+}

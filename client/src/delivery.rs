@@ -1,0 +1,108 @@
+//! A received message and what its holder may do with it: finish, extend, give back. How it was received is
+//! `consumer`'s.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use lockstep_proto::v1;
+
+use crate::{Client, Error, attributes::seconds};
+
+/// A message held by this consumer until [`visible_until`](Delivery::visible_until). Dropping it does nothing: the
+/// lease then runs out by its rule.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// A UUID of version 8, the same at every delivery (H9).
+    pub message_id: String,
+    /// The message's group.
+    pub group: String,
+    /// The key it was sent under.
+    pub deduplication_id: String,
+    /// Strictly rising in the queue (S12).
+    pub sequence_number: u64,
+    /// The body.
+    pub body: Bytes,
+    /// The grant's epoch, from one rising counter of the queue: a sink that stores it can refuse a lower one (B2).
+    pub epoch: u64,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+    /// When it was sent, by the broker's clock.
+    pub sent_at: SystemTime,
+    /// When it was received for the first time, by the broker's clock.
+    pub first_received_at: SystemTime,
+    /// When the lease ended at the time of the receive, by the broker's clock; [`Delivery::extend`] answers the new
+    /// end.
+    pub visible_until: SystemTime,
+    /// Proves this delivery to the broker; dead when the lease ends (R3).
+    pub receipt_handle: String,
+    queue: String,
+    client: Client,
+}
+
+/// The answer to a delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// The message was gone before (R4), maybe by an earlier try of this delete.
+    pub already_gone: bool,
+}
+
+impl From<v1::DeleteResponse> for Deleted {
+    fn from(v1::DeleteResponse { already_gone }: v1::DeleteResponse) -> Self {
+        Deleted { already_gone }
+    }
+}
+
+/// The broker's milliseconds of Unix time as an instant; an absurd number becomes the epoch.
+pub(crate) fn instant(unix_ms: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms)).unwrap_or(UNIX_EPOCH)
+}
+
+impl Delivery {
+    pub(crate) fn new(client: Client, queue: String, read: v1::Delivery) -> Self {
+        Delivery {
+            message_id: read.message_id,
+            group: read.message_group_id,
+            deduplication_id: read.message_deduplication_id,
+            sequence_number: read.sequence_number,
+            body: read.body,
+            epoch: read.epoch,
+            receive_count: read.receive_count,
+            sent_at: instant(read.sent_unix_ms),
+            first_received_at: instant(read.first_received_unix_ms),
+            visible_until: instant(read.visible_unix_ms),
+            receipt_handle: read.receipt_handle,
+            queue,
+            client,
+        }
+    }
+
+    /// Finishes the message. Tried until it is answered, within the client's retry policy; repeating it is harmless
+    /// (R4).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the lease has ended (R3): the message will be delivered again. On a strict queue also
+    /// when an earlier message of its group is not deleted yet; the lease stays as it was.
+    pub async fn delete(&self) -> Result<Deleted, Error> {
+        self.client.delete(&self.queue, &self.receipt_handle).await
+    }
+
+    /// Lets the lease end `timeout` from now (R6), whole seconds, parts rounded up, at most 12 h since the receive; on
+    /// a strict queue the later messages of this grant are extended at least as far. Answers the new end by the
+    /// broker's clock.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the lease has ended (R3, R5) or would exceed 12 h (R6).
+    pub async fn extend(&self, timeout: Duration) -> Result<SystemTime, Error> {
+        self.client.change_visibility(&self.queue, &self.receipt_handle, seconds(timeout)).await
+    }
+
+    /// Gives the message back: it is delivered again at once, on a strict queue together with every later message of
+    /// its group that this consumer holds.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the lease has ended (R3, R5), also when it was an earlier, unanswered try that gave the
+    /// message back.
+    pub async fn give_back(&self) -> Result<(), Error> {
+        self.client.change_visibility(&self.queue, &self.receipt_handle, 0).await.map(|_| ())
+    }
+}

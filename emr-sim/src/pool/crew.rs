@@ -1,0 +1,160 @@
+//! The workers of a pool: their places, their pipes, who is idle. Which claim goes to whom, and what a report means, is
+//! decided in `run`.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::launch::{Launched, WorkerLauncher};
+use crate::protocol::{Assignment, Report, send};
+use crate::worker::WorkerSettings;
+
+/// What happened to a worker. `launch` tells a worker from its predecessors at the same place.
+pub(super) struct WorkerEvent {
+    pub(super) place: usize,
+    pub(super) launch: u64,
+    pub(super) news: News,
+}
+
+pub(super) enum News {
+    Report(Report),
+    /// It ended, and how.
+    Ended(String),
+}
+
+struct Running {
+    launch: u64,
+    ready: bool,
+    stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    kill: Box<dyn Fn() + Send + Sync>,
+    pid: Option<u32>,
+}
+
+#[derive(Default)]
+struct Place {
+    running: Option<Running>,
+    holds: Option<u64>,
+}
+
+/// A worker that ended.
+pub(super) struct Ended {
+    /// Whether it had said that it is ready.
+    pub(super) was_ready: bool,
+    /// The claim it held.
+    pub(super) held: Option<u64>,
+}
+
+pub(super) struct Crew {
+    launcher: Arc<dyn WorkerLauncher>,
+    settings: WorkerSettings,
+    places: Vec<Place>,
+    launches: u64,
+    events: mpsc::UnboundedSender<WorkerEvent>,
+    listeners: JoinSet<()>,
+}
+
+impl Crew {
+    /// Places for `workers`, none started; `settings` is what they all have in common.
+    pub(super) fn new(
+        launcher: Arc<dyn WorkerLauncher>,
+        settings: WorkerSettings,
+        workers: usize,
+        events: mpsc::UnboundedSender<WorkerEvent>,
+    ) -> Self {
+        let places = (0..workers).map(|_| Place::default()).collect();
+        Self { launcher, settings, places, launches: 0, events, listeners: JoinSet::new() }
+    }
+
+    pub(super) fn places(&self) -> std::ops::Range<usize> {
+        0..self.places.len()
+    }
+
+    /// Starts a worker at a place, under an instance id of its own.
+    pub(super) fn start(&mut self, place: usize) -> std::io::Result<()> {
+        let worker = format!("w{place}-{}", uuid::Uuid::new_v4().simple());
+        let launched = self.launcher.launch(&WorkerSettings { worker, ..self.settings.clone() })?;
+        let Launched { pid, stdin, stdout, kill, ended } = launched;
+        self.launches += 1;
+        let launch = self.launches;
+        self.places[place].running = Some(Running { launch, ready: false, stdin, kill, pid });
+        let events = self.events.clone();
+        self.listeners.spawn(async move {
+            let tell = |news| drop(events.send(WorkerEvent { place, launch, news }));
+            let garbled = listen(stdout, |report| tell(News::Report(report))).await;
+            let ended = ended.await;
+            tell(News::Ended(garbled.map_or(ended.clone(), |garbled| format!("{garbled}; it ended: {ended}"))));
+        });
+        Ok(())
+    }
+
+    /// Whether news are of the worker that runs at the place now.
+    pub(super) fn is_present(&self, event: &WorkerEvent) -> bool {
+        self.places[event.place].running.as_ref().is_some_and(|running| running.launch == event.launch)
+    }
+
+    pub(super) fn is_ready(&mut self, place: usize) {
+        if let Some(running) = &mut self.places[place].running {
+            running.ready = true;
+        }
+    }
+
+    /// Notes the end of a worker.
+    pub(super) fn ended(&mut self, place: usize) -> Ended {
+        let running = self.places[place].running.take();
+        Ended { was_ready: running.is_some_and(|running| running.ready), held: self.places[place].holds.take() }
+    }
+
+    /// Takes the claim off a worker; `None` when it held another one, or none.
+    pub(super) fn release(&mut self, place: usize, claim: u64) -> Option<u64> {
+        self.places[place].holds.take_if(|held| *held == claim)
+    }
+
+    /// A worker that is ready and holds nothing.
+    pub(super) fn idle(&self) -> Option<usize> {
+        self.places.iter().position(|place| {
+            place.holds.is_none() && place.running.as_ref().is_some_and(|running| running.ready)
+        })
+    }
+
+    /// Hands a claim to a worker. When the pipe is broken its end will be told soon, and the claim with it.
+    pub(super) async fn assign(&mut self, place: usize, assignment: Assignment) {
+        let place = &mut self.places[place];
+        place.holds = Some(assignment.claim);
+        if let Some(running) = &mut place.running
+            && let Err(error) = send(&mut running.stdin, &assignment).await
+        {
+            tracing::debug!(%error, "a worker's pipe is broken");
+            (running.kill)();
+        }
+    }
+
+    pub(super) fn kill(&self, place: usize) {
+        if let Some(running) = self.places.get(place).and_then(|place| place.running.as_ref()) {
+            (running.kill)();
+        }
+    }
+
+    pub(super) fn pids(&self) -> Vec<Option<u32>> {
+        self.places.iter().map(|place| place.running.as_ref().and_then(|running| running.pid)).collect()
+    }
+
+    /// Ends all workers by the end of their stdin, and waits until they are gone.
+    pub(super) async fn dismiss(mut self) {
+        self.places.clear();
+        while self.listeners.join_next().await.is_some() {}
+    }
+}
+
+/// Passes reports on until the worker's stdout ends. Answers what was no report, if that is why it stopped listening.
+async fn listen(stdout: impl AsyncRead + Unpin, tell: impl Fn(Report)) -> Option<String> {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str(&line) {
+            Ok(report) => tell(report),
+            Err(_) => return Some(format!("it said `{line}`, which is no report")),
+        }
+    }
+    None
+}

@@ -1,0 +1,91 @@
+//! How a worker comes to life: as a process of its own, or as a test wants it. Only the start, the pipes and the end of a
+//! worker; what is said over the pipes is `protocol`.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::Stdio;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use crate::worker::WorkerSettings;
+
+/// A worker that was started.
+pub struct Launched {
+    /// Its process id, where it has one.
+    pub pid: Option<u32>,
+    /// Assignments go here; its end ends the worker.
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Reports come from here; its end is the worker's.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// Kills the worker at once; harmless after its end.
+    pub kill: Box<dyn Fn() + Send + Sync>,
+    /// How the worker ended, in words.
+    pub ended: Pin<Box<dyn Future<Output = String> + Send>>,
+}
+
+/// Starts workers.
+pub trait WorkerLauncher: Send + Sync + 'static {
+    /// Starts one worker; called in a tokio runtime.
+    ///
+    /// # Errors
+    /// That of the operating system; the pool tries again a few times.
+    fn launch(&self, settings: &WorkerSettings) -> io::Result<Launched>;
+}
+
+/// Starts workers as processes: `program arguments… <worker settings as JSON>`. Their stderr is the caller's.
+#[derive(Debug, Clone)]
+pub struct ProcessLauncher {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl ProcessLauncher {
+    /// Workers run `program` with `arguments` before their settings.
+    #[must_use]
+    pub fn new(program: PathBuf, arguments: Vec<OsString>) -> Self {
+        Self { program, arguments }
+    }
+}
+
+impl WorkerLauncher for ProcessLauncher {
+    fn launch(&self, settings: &WorkerSettings) -> io::Result<Launched> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).arg(settings.to_argument());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        // Ctrl-C on a terminal goes to the whole process group; workers end by their stdin instead, in good order.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command.spawn()?;
+        let pid = child.id();
+        let stdin = child.stdin.take().expect("stdin was asked to be a pipe");
+        let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
+        let (kill, killed) = mpsc::unbounded_channel();
+        let waiting = tokio::spawn(wait(child, killed));
+        Ok(Launched {
+            pid,
+            stdin: Box::new(stdin),
+            stdout: Box::new(stdout),
+            // A send that fails finds the worker ended already.
+            kill: Box::new(move || drop(kill.send(()))),
+            ended: Box::pin(async move { waiting.await.unwrap_or_else(|_| "nobody saw it end".to_owned()) }),
+        })
+    }
+}
+
+/// Owns the child, so that it is killed only while it is ours to kill, and is always reaped.
+async fn wait(mut child: Child, mut killed: mpsc::UnboundedReceiver<()>) -> String {
+    let status = tokio::select! {
+        status = child.wait() => status,
+        Some(()) = killed.recv() => {
+            // It fails only when the child ended by itself just now.
+            let _ = child.start_kill();
+            child.wait().await
+        }
+    };
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}

@@ -1,0 +1,212 @@
+//! Attempt files on disk, as B9 says: one file per attempt, made with `create_new`, never opened again for writing,
+//! synced together with every directory made for it. The Commit publishes a file, not its place on disk: nothing here
+//! renames, and nothing here deletes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::attempt::{Attempt, AttemptPart};
+use crate::digest::Hasher;
+use crate::identity::Identity;
+
+/// A disk operation that failed. The claim stays open: another attempt may succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct SinkError {
+    /// What was tried, such as `write`.
+    pub action: &'static str,
+    /// On which file or directory.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub source: io::Error,
+}
+
+impl SinkError {
+    pub(crate) fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        move |source| Self { action, path: path.to_owned(), source }
+    }
+}
+
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_directory(path: &Path) -> Result<(), SinkError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(SinkError::at("sync the directory", path))
+}
+
+/// Makes `path` a durable directory: every directory made for it is synced, and its parent.
+pub(crate) fn make_directory(path: &Path) -> Result<(), SinkError> {
+    let missing: Vec<_> =
+        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    for made in missing.iter().rev() {
+        match fs::create_dir(made) {
+            Ok(()) => {}
+            // Another worker of the pool was faster; it may not have synced yet, so we go on and sync as well.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(SinkError::at("make the directory", made)(error)),
+        }
+        sync_directory(made)?;
+        sync_directory(parent_of(made))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The folder of one reader's attempts, ready for files.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    out: PathBuf,
+    identity: Identity,
+}
+
+/// What became of an attempt's file: what a record or a pointer says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// Relative to the output folder.
+    pub file: String,
+    /// In bytes.
+    pub length: u64,
+    /// 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Sink {
+    /// Makes `<out>/<journal id>/<queue generation>/<reader id>` durable and answers the sink on it.
+    ///
+    /// Directories that are there already are synced all the same: whoever made them may have died before its sync.
+    ///
+    /// # Errors
+    /// [`SinkError`] naming the directory.
+    pub fn open(out: &Path, identity: &Identity) -> Result<Self, SinkError> {
+        if !identity.is_safe() {
+            let error = io::Error::other(format!("`{}` is no journal id", identity.journal_id));
+            return Err(SinkError::at("name a folder after the journal in", out)(error));
+        }
+        let mut directory = out.to_owned();
+        make_directory(&directory)?;
+        sync_directory(parent_of(&directory))?;
+        for part in identity.folder().split('/') {
+            directory.push(part);
+            make_directory(&directory)?;
+            sync_directory(&directory)?;
+            sync_directory(parent_of(&directory))?;
+        }
+        Ok(Self { out: out.to_owned(), identity: identity.clone() })
+    }
+
+    /// Creates a file of an attempt.
+    ///
+    /// # Errors
+    /// [`SinkError`]; a file that exists is never opened (B9).
+    pub fn create(&self, attempt: &Attempt, part: AttemptPart) -> Result<AttemptFile, SinkError> {
+        let file = attempt.path(&self.identity, part);
+        let path = self.out.join(&file);
+        let handle =
+            OpenOptions::new().write(true).create_new(true).open(&path).map_err(SinkError::at("create", &path))?;
+        Ok(AttemptFile { handle, path, file, length: 0, hasher: Hasher::default() })
+    }
+}
+
+/// An attempt's file while it is written.
+pub struct AttemptFile {
+    handle: File,
+    path: PathBuf,
+    file: String,
+    length: u64,
+    hasher: Hasher,
+}
+
+impl AttemptFile {
+    /// The path relative to the output folder.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// [`SinkError`]; the file is left as it is, for the sweep.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        self.handle.write_all(bytes).map_err(SinkError::at("write", &self.path))?;
+        self.hasher.update(bytes);
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Syncs the file and its directory, and says what was written.
+    ///
+    /// # Errors
+    /// [`SinkError`]; after it nobody may commit this file, for a failed sync can lose what was written before.
+    pub fn finish(self) -> Result<WrittenFile, SinkError> {
+        self.handle.sync_all().map_err(SinkError::at("sync", &self.path))?;
+        sync_directory(parent_of(&self.path))?;
+        Ok(WrittenFile { file: self.file, length: self.length, sha256: self.hasher.finish() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::sha256_hex;
+
+    fn identity() -> Identity {
+        Identity { journal_id: "5f0e-a1".into(), queue_generation: 3, reader_id: 4 }
+    }
+
+    #[test]
+    fn a_file_is_where_b9_says_with_its_length_and_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("deep/out");
+        let attempt = Attempt::new(7, 9);
+        let mut file = Sink::open(&out, &identity()).unwrap().create(&attempt, AttemptPart::Output).unwrap();
+        file.write(b"{\"a\":1}\n").unwrap();
+        file.write(b"{\"a\":2}\n").unwrap();
+        let written = file.finish().unwrap();
+        assert_eq!(written.file, format!("5f0e-a1/3/4/{}.jsonl", attempt.stem()));
+        let bytes = fs::read(out.join(&written.file)).unwrap();
+        assert_eq!(bytes, b"{\"a\":1}\n{\"a\":2}\n");
+        assert_eq!((written.length, written.sha256), (16, sha256_hex(&bytes)));
+    }
+
+    #[test]
+    fn a_file_that_exists_is_never_opened_again() {
+        let out = tempfile::tempdir().unwrap();
+        let sink = Sink::open(out.path(), &identity()).unwrap();
+        let attempt = Attempt::new(1, 1);
+        let mut first = sink.create(&attempt, AttemptPart::State).unwrap();
+        first.write(b"kept").unwrap();
+        let first = first.finish().unwrap();
+        let error = sink.create(&attempt, AttemptPart::State).err().unwrap();
+        assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
+        assert!(error.to_string().starts_with("cannot create "), "{error}");
+        assert_eq!(fs::read(out.path().join(first.file)).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn a_disk_error_names_the_path() {
+        let out = tempfile::tempdir().unwrap();
+        fs::write(out.path().join("5f0e-a1"), "in the way").unwrap();
+        let error = Sink::open(out.path(), &identity()).err().unwrap().to_string();
+        assert!(error.contains("5f0e-a1"), "{error}");
+    }
+
+    #[test]
+    fn a_journal_id_that_would_leave_the_folder_is_refused() {
+        let out = tempfile::tempdir().unwrap();
+        let foreign = Identity { journal_id: "../x".into(), ..identity() };
+        assert!(Sink::open(out.path(), &foreign).is_err());
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+    }
+}
