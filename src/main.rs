@@ -1,1 +1,84 @@
-fn main() {}
+//! The command `lockstep`: one file a verb, each thin: arguments, a library call, text or JSON. Settings come from
+//! flags, the environment or a file (`config`); exit codes are decided in one place (`exit`).
+
+mod cli;
+mod completions;
+mod config;
+mod connect;
+mod delete;
+mod exit;
+mod output;
+mod parent;
+mod pipeline;
+mod producer;
+mod queue;
+mod reader;
+mod receive;
+mod send;
+mod serve;
+mod tail;
+mod verify;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use cli::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    match parse(&arguments).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::say(&format!("lockstep: {error:#}"));
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}
+
+fn parse(arguments: &[std::ffi::OsString]) -> anyhow::Result<Cli> {
+    let command = config::configured(Cli::command(), arguments)?;
+    // clap prints help and usage errors itself, and ends with 0 and 2.
+    let matches = command.get_matches_from(arguments);
+    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Verb::Completions(args) = cli.verb {
+        return completions::run(&args);
+    }
+    log_to_stderr(&cli.global.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(dispatch(cli));
+    // A blocking read of stdin may still be under way; nothing waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    let global = cli.global;
+    match cli.verb {
+        Verb::Serve(args) => serve::run(args).await,
+        Verb::Queue(args) => queue::run(args, &global).await,
+        Verb::Send(args) => send::run(args, &global).await,
+        Verb::Receive(args) => receive::run(args, &global).await,
+        Verb::Delete(args) => delete::run(args, &global).await,
+        Verb::Tail(args) => tail::run(args, &global).await,
+        Verb::Reader(args) => reader::run(args, &global).await,
+        Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,
+        Verb::Verify(args) => verify::run(&args, &global),
+        Verb::Worker(args) => worker::run(args).await,
+        Verb::Producer(args) => producer::run(args).await,
+        Verb::Completions(args) => completions::run(&args),
+    }
+}
+
+fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .parse(filter)
+        .map_err(|error| exit::Usage(format!("--log {filter}: {error}")))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}

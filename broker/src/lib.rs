@@ -5,6 +5,7 @@
 mod bodies;
 mod clock;
 pub mod codec;
+mod facts;
 mod failure;
 mod front;
 mod handle;
@@ -27,6 +28,7 @@ pub use handle::{
     ClaimPages, ClaimedBody, Delivery, Handle, NewCommit, NewMessage, NewOutput, NewTarget, NewValue, Peeked, ReadValue,
 };
 pub use receipts::{GarbageHandle, ReceiptKeyError, Receipts};
+pub use lockstep_journal::OpenError;
 pub use recovery::RecoveryError;
 pub use space::Reserves;
 pub use start::{Broker, BrokerSettings, ClockChoice, JournalChoice, ServeError, StartError};

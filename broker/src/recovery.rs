@@ -4,7 +4,10 @@
 use lockstep_engine::Engine;
 use lockstep_journal::{Journal, ReadError, ReplayedFrame};
 
-use crate::codec::{CodecError, decode_frame};
+use crate::{
+    codec::{CodecError, decode_frame},
+    facts::fresh_bodies,
+};
 
 /// Why a journal does not give an engine.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,16 @@ pub enum RecoveryError {
     /// A frame's events are not of this version.
     #[error(transparent)]
     Undecodable(#[from] CodecError),
+    /// An event names a body that its frame does not hold.
+    #[error("frame {frame} holds {bodies} bodies, and its events name body {index}")]
+    BodyMissing {
+        /// The frame.
+        frame: u64,
+        /// The index that is named.
+        index: u32,
+        /// How many there are.
+        bodies: u32,
+    },
     /// The replayed state contradicts itself.
     #[error("the state after frame {last} violates an invariant: {violation}")]
     Inconsistent {
@@ -56,15 +69,72 @@ pub(crate) fn recover<J: Journal>(journal: &J) -> Result<Recovered, RecoveryErro
     let mut last_frame = None;
     for frame in journal.replay() {
         let after = last_frame.unwrap_or(0);
-        let ReplayedFrame { number, events, .. } =
+        let ReplayedFrame { number, events, bodies } =
             frame.map_err(|source| RecoveryError::Unreadable { after, source })?;
         if last_frame.is_some() && number.0 != after + 1 {
             return Err(RecoveryError::Gap { after, found: number.0 });
         }
-        decode_frame(number.0, events)?.iter().for_each(|event| engine.evolve(event));
+        for event in decode_frame(number.0, events)? {
+            if let Some(index) = fresh_bodies(&event, number.0).find(|index| *index >= bodies) {
+                return Err(RecoveryError::BodyMissing { frame: number.0, index, bodies });
+            }
+            engine.evolve(&event);
+        }
         last_frame = Some(number.0);
     }
     let last = last_frame.unwrap_or(0);
     engine.check().map_err(|violation| RecoveryError::Inconsistent { last, violation })?;
     Ok(Recovered { engine, last_frame })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use lockstep_engine::{
+        Attributes, Event,
+        words::{
+            ActiveTime, BodyRef, DeduplicationKey, GroupId, Position, QueueGeneration, QueueName, SequenceNumber,
+            Timestamp,
+        },
+    };
+    use lockstep_journal::{Frame, FrameNumber, MemoryJournal};
+
+    use super::*;
+    use crate::codec::EventBuffer;
+
+    fn journal(events: &[Event], bodies: Vec<Bytes>) -> MemoryJournal {
+        let mut buffer = EventBuffer::default();
+        events.iter().for_each(|event| buffer.push(event));
+        let mut journal = MemoryJournal::new();
+        journal.append(FrameNumber::FIRST, &Frame { events: buffer.finish(), bodies }, &[]).expect("appended");
+        journal
+    }
+
+    fn sent() -> [Event; 2] {
+        let (queue, at) = (QueueGeneration(1), Timestamp(5));
+        let name = QueueName::parse("q.fifo").expect("a name");
+        let body = BodyRef { position: Position { frame: 1, index: 0 }, size: 1 };
+        let (sequence, group) = (SequenceNumber(1), GroupId::parse("g").expect("a group"));
+        let (key, key_expires_at) = (DeduplicationKey([0; 16]), ActiveTime(300_005));
+        [
+            Event::QueueCreated { queue, name, attributes: Attributes::default(), at },
+            Event::MessageSent { queue, sequence, group, key, key_expires_at, body, at },
+        ]
+    }
+
+    #[test]
+    fn a_body_that_its_frame_does_not_hold_is_refused() {
+        let error = recover(&journal(&sent(), Vec::new())).expect_err("no body");
+        assert!(matches!(error, RecoveryError::BodyMissing { frame: 1, index: 0, bodies: 0 }), "{error}");
+        recover(&journal(&sent(), vec![Bytes::from_static(b"x")])).expect("whole");
+    }
+
+    #[test]
+    fn bytes_that_are_no_events_are_refused_with_their_frame() {
+        let mut journal = MemoryJournal::new();
+        let frame = Frame { events: Bytes::from_static(b"\xff"), bodies: Vec::new() };
+        journal.append(FrameNumber::FIRST, &frame, &[]).expect("opaque to the journal");
+        let error = recover(&journal).expect_err("garbage").to_string();
+        assert!(error.contains("frame 1"), "{error}");
+    }
 }

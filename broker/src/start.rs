@@ -28,7 +28,7 @@ use crate::{
     sequencer::{Phase, Sequencer},
     space::{Gauge, Reserves},
     turn::Turn,
-    writer,
+    writer::{self, note_fault},
 };
 
 /// Which journal a broker keeps.
@@ -285,7 +285,7 @@ fn spawn(
         fn drop(&mut self) {
             if thread::panicking() {
                 let reason: Arc<str> = format!("the thread {} panicked", self.1).into();
-                self.0.send_if_modified(|fault| fault.is_none() && fault.insert(reason).len() > 0);
+                note_fault(&self.0, reason);
             }
         }
     }

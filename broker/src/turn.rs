@@ -8,11 +8,12 @@ use lockstep_engine::{
     Engine, Event,
     command::{Context, Space},
     limits::MESSAGE_OVERHEAD,
-    words::{BodyRef, QueueGeneration, Timestamp},
+    words::{QueueGeneration, Timestamp},
 };
 
 use crate::{
     codec::EventBuffer,
+    facts::{changes_what_is_there, fresh_bodies},
     limits,
     request::{Held, Outcome, Ran, Request},
     waiting::Waiting,
@@ -211,8 +212,7 @@ impl Turn {
     }
 
     fn apply(&mut self, work: &mut Work, outcome: Outcome) {
-        let places: Vec<_> = outcome.events.iter().flat_map(bodies_of).collect();
-        self.assert_places(work, &places, outcome.bodies.len());
+        self.assert_places(work, &outcome);
         for event in &outcome.events {
             self.happen(work, event);
         }
@@ -227,9 +227,10 @@ impl Turn {
     }
 
     /// The engine named the places of the bodies before they are on disk; the bodies must go exactly there (H4).
-    fn assert_places(&self, work: &Work, places: &[BodyRef], bodies: usize) {
-        let fresh = places.iter().filter(|body| body.position.frame == self.next_frame);
-        let mut indices: Vec<_> = fresh.map(|body| body.position.index as usize).collect();
+    fn assert_places(&self, work: &Work, outcome: &Outcome) {
+        let fresh = outcome.events.iter().flat_map(|event| fresh_bodies(event, self.next_frame));
+        let mut indices: Vec<_> = fresh.map(|index| index as usize).collect();
+        let bodies = outcome.bodies.len();
         indices.sort_unstable();
         let first = work.bodies.len();
         assert!(
@@ -277,62 +278,5 @@ impl Turn {
         let number = self.next_frame;
         self.next_frame += 1;
         TurnResult { frame: Some(Draft { number, events: events.finish(), bodies }), held, more }
-    }
-}
-
-/// The places that an event names.
-fn bodies_of(event: &Event) -> Vec<BodyRef> {
-    match event {
-        Event::MessageSent { body, .. } => vec![*body],
-        Event::ClaimCommitted { values, .. } | Event::ValuesCommitted { values, .. } => {
-            values.iter().filter_map(|value| value.body).collect()
-        }
-        Event::Ticked { .. }
-        | Event::Resumed { .. }
-        | Event::QueueCreated { .. }
-        | Event::QueueChanged { .. }
-        | Event::QueuePurged { .. }
-        | Event::QueueDeleted { .. }
-        | Event::MessagesReceived { .. }
-        | Event::MessagesReturned { .. }
-        | Event::MessagesDeleted { .. }
-        | Event::VisibilityChanged { .. }
-        | Event::MessagesExpired { .. }
-        | Event::KeysForgotten { .. }
-        | Event::ReaderOpened { .. }
-        | Event::ReaderDropped { .. }
-        | Event::ClaimOpened { .. }
-        | Event::ClaimTaken { .. }
-        | Event::ClaimBurnt { .. }
-        | Event::DeliveriesCommitted { .. }
-        | Event::Restored(_) => Vec::new(),
-    }
-}
-
-/// The queue whose polls may fare better after an event, or must be told something (R2).
-fn changes_what_is_there(event: &Event) -> Option<QueueGeneration> {
-    match event {
-        Event::QueueChanged { queue, .. }
-        | Event::QueuePurged { queue }
-        | Event::QueueDeleted { queue }
-        | Event::MessageSent { queue, .. }
-        | Event::MessagesReturned { queue, .. }
-        | Event::MessagesDeleted { queue, .. }
-        | Event::VisibilityChanged { queue, .. }
-        | Event::MessagesExpired { queue, .. }
-        | Event::ReaderOpened { queue, .. }
-        | Event::ReaderDropped { queue, .. }
-        | Event::ClaimBurnt { queue, .. }
-        | Event::ClaimCommitted { queue, .. }
-        | Event::DeliveriesCommitted { queue, .. } => Some(*queue),
-        Event::Ticked { .. }
-        | Event::Resumed { .. }
-        | Event::QueueCreated { .. }
-        | Event::MessagesReceived { .. }
-        | Event::KeysForgotten { .. }
-        | Event::ClaimOpened { .. }
-        | Event::ClaimTaken { .. }
-        | Event::ValuesCommitted { .. }
-        | Event::Restored(_) => None,
     }
 }

@@ -15,6 +15,15 @@ use crate::{request::Held, turn::Draft};
 /// Why the broker cannot go on, once it cannot.
 pub(crate) type Fault = watch::Sender<Option<Arc<str>>>;
 
+/// The first reason stands; what follows from it is no news.
+pub(crate) fn note_fault(fault: &Fault, reason: Arc<str>) {
+    fault.send_if_modified(|noted| {
+        let news = noted.is_none();
+        noted.get_or_insert(reason);
+        news
+    });
+}
+
 /// A frame, if the turn made one, and the answers that wait for it.
 pub(crate) struct Job {
     /// Absent when nothing happened: the answers wait for the frames before.
@@ -26,11 +35,13 @@ pub(crate) struct Job {
 /// Writes until the sequencer is gone, then closes the journal with its mark of a clean end.
 pub(crate) fn write<J: Journal>(mut journal: J, mut jobs: mpsc::Receiver<Job>, stored: &AtomicU64, fault: &Fault) {
     while let Some(job) = jobs.blocking_recv() {
-        if let Err(reason) = append(&mut journal, job.frame) {
-            give_up(job.held, jobs, fault, &reason);
-            return;
+        if let Some(frame) = job.frame {
+            if let Err(reason) = append(&mut journal, frame) {
+                give_up(job.held, jobs, fault, &reason);
+                return;
+            }
+            stored.store(journal.stored_bytes(), Ordering::Relaxed);
         }
-        stored.store(journal.stored_bytes(), Ordering::Relaxed);
         job.held.into_iter().for_each(Held::release);
     }
     if let Err(error) = journal.close() {
@@ -38,8 +49,8 @@ pub(crate) fn write<J: Journal>(mut journal: J, mut jobs: mpsc::Receiver<Job>, s
     }
 }
 
-fn append<J: Journal>(journal: &mut J, frame: Option<Draft>) -> Result<(), Arc<str>> {
-    let Some(Draft { number, events, bodies }) = frame else { return Ok(()) };
+fn append<J: Journal>(journal: &mut J, frame: Draft) -> Result<(), Arc<str>> {
+    let Draft { number, events, bodies } = frame;
     // Until checkpoints exist no frame is released.
     let appended = journal.append(FrameNumber(number), &Frame { events, bodies }, &[]);
     appended.map_err(|error| format!("frame {number} could not be appended to the journal: {error}").into())
@@ -48,7 +59,7 @@ fn append<J: Journal>(journal: &mut J, frame: Option<Draft>) -> Result<(), Arc<s
 /// The frame that failed, and what was applied behind it, may or may not come back after a restart.
 fn give_up(held: Vec<Held>, mut jobs: mpsc::Receiver<Job>, fault: &Fault, reason: &Arc<str>) {
     tracing::error!(reason = &**reason, "the journal failed; this process must end, a restart recovers (H4)");
-    fault.send_if_modified(|fault| fault.replace(Arc::clone(reason)).is_none());
+    note_fault(fault, Arc::clone(reason));
     jobs.close();
     held.into_iter().for_each(|held| held.fail(reason));
     while let Some(job) = jobs.blocking_recv() {

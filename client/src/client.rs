@@ -3,9 +3,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use lockstep_proto::v1::{
-    messages_client::MessagesClient, queues_client::QueuesClient, readers_client::ReadersClient,
-};
+use lockstep_proto::v1::{messages_client::MessagesClient, queues_client::QueuesClient, readers_client::ReadersClient};
 use tonic::{
     Response, Status,
     transport::{Channel, Endpoint},
@@ -22,7 +20,8 @@ use crate::{
 const MAX_WIRE_MESSAGE: usize = 8 * 1024 * 1024;
 
 /// A broker, as seen by a client. Cheap to clone; clones share one HTTP/2 connection, which is made again by itself
-/// when it breaks. A connection carries at most 200 unanswered calls at a time; further ones wait their turn.
+/// when it breaks. The broker limits the unanswered calls of a connection (long polls count); further ones wait their
+/// turn.
 ///
 /// Every call is tried again under the [`RetryPolicy`] when repeating it is harmless; each method says what makes it
 /// so. Methods that take a request of [`v1`](crate::v1) do so because a type of our own would only copy it.

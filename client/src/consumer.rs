@@ -25,7 +25,13 @@ pub struct ConsumerBuilder {
 
 impl ConsumerBuilder {
     pub(crate) fn new(client: Client, queue: String) -> Self {
-        ConsumerBuilder { client, queue, max_messages: 10, wait: Some(Duration::from_secs(20)), visibility_timeout: None }
+        ConsumerBuilder {
+            client,
+            queue,
+            max_messages: 10,
+            wait: Some(Duration::from_secs(20)),
+            visibility_timeout: None,
+        }
     }
 
     /// The most messages of one receive: 1 to 1,000; 10 unless said otherwise (H1).

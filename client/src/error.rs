@@ -17,7 +17,8 @@ pub const EARLIER_REJECTED: &str = "EarlierRejected";
 /// decides what a caller may do next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The broker refused, finally and durably: nothing happened, and asking again the same way ends the same way.
+    /// The broker refused, finally and durably: this call changed nothing, and asking again the same way ends the
+    /// same way.
     #[error("refused: {message} ({reason}{})", rule_suffix(rule))]
     Refused {
         /// The gRPC code; `None` for one entry of a batch, which carries only its reason.
@@ -77,15 +78,6 @@ impl Error {
         match self {
             Error::Unavailable { .. } | Error::Unreachable { .. } => true,
             Error::Refused { .. } | Error::OutcomeUnknown { .. } | Error::Protocol(_) => false,
-        }
-    }
-
-    /// True when the broker is known to have done nothing: [`Error::Refused`] and [`Error::Unreachable`].
-    #[must_use]
-    pub fn is_without_effect(&self) -> bool {
-        match self {
-            Error::Refused { .. } | Error::Unreachable { .. } => true,
-            Error::Unavailable { .. } | Error::OutcomeUnknown { .. } | Error::Protocol(_) => false,
         }
     }
 
@@ -218,7 +210,7 @@ mod tests {
             let Failure::Final(error) = failure else { panic!("{code:?}") };
             assert_eq!(error.reason(), Some("MissingId"), "{code:?}");
             assert_eq!(error.to_string(), "refused: no id (MissingId, rule S2)");
-            assert!(error.is_without_effect() && !error.is_retryable());
+            assert!(!error.is_retryable());
         }
     }
 

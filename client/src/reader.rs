@@ -243,8 +243,7 @@ impl BatchReader {
     /// # Errors
     /// As [`Client::commit`].
     pub async fn commit_values(&self, commit: &ValuesCommit) -> Result<Committed, Error> {
-        let target =
-            v1::ReaderTarget { reader: self.reader.to_string(), reader_generation: self.reader_generation };
+        let target = v1::ReaderTarget { reader: self.reader.to_string(), reader_generation: self.reader_generation };
         let request = v1::CommitRequest {
             queue: self.queue.to_string(),
             queue_generation: self.queue_generation,

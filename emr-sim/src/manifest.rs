@@ -4,6 +4,8 @@
 
 mod reader;
 mod reconcile;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs;
@@ -184,6 +186,9 @@ pub(crate) fn names_its_attempt(line: &ManifestLine, identity: &Identity) -> Res
         {
             Ok(())
         }
-        _ => Err(format!("commit {} names `{}`, no attempt at claim {}", line.commit, line.record.file, line.record.claim)),
+        _ => Err(format!(
+            "commit {} names `{}`, no attempt at claim {}",
+            line.commit, line.record.file, line.record.claim
+        )),
     }
 }

@@ -35,8 +35,7 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), SinkError> {
 
 /// Makes `path` a durable directory: every directory made for it is synced, and its parent.
 pub(crate) fn make_directory(path: &Path) -> Result<(), SinkError> {
-    let missing: Vec<_> =
-        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    let missing: Vec<_> = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
     for made in missing.iter().rev() {
         match fs::create_dir(made) {
             Ok(()) => {}

@@ -111,8 +111,7 @@ mod tests {
     fn a_file_is_dead_only_when_no_commit_can_name_it() {
         // Claim 1 committed, 2 burnt, 3 open under epoch 30, 4 not given out yet.
         let published = Attempt::new(1, 10);
-        let known =
-            ClaimsKnown::new(BTreeMap::from([(3, 30)]), 3, 1, &[line(1, &published)]).unwrap();
+        let known = ClaimsKnown::new(BTreeMap::from([(3, 30)]), 3, 1, &[line(1, &published)]).unwrap();
         assert!(!known.is_dead(&published), "published");
         assert!(known.is_dead(&Attempt::new(1, 10)), "the claim is finished and names another file");
         assert!(known.is_dead(&Attempt::new(1, 99)), "the same, whatever its epoch");

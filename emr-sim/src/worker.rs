@@ -98,7 +98,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let port = ClientPort::connect(&settings.endpoint).await?;
+    let port = ClientPort::connect(&settings.endpoint, settings.patience().0)?;
     run_worker_on(&port, &settings, &CrashPoints::default(), stdin, stdout).await
 }
 

@@ -16,12 +16,16 @@ impl Sled {
 
     /// Changes the entries of a closed store behind the journal's back.
     fn spoil(&self, change: impl FnOnce(&sled::Db)) {
-        let db = sled::Config::new().path(self.path().join("journal")).segment_size(8 << 20).open().unwrap();
+        let db = sled::Config::new()
+            .path(self.path().join("journal"))
+            .segment_size(8 << 20)
+            .open()
+            .expect("a store that no journal holds opens");
         change(&db);
-        db.flush().unwrap();
+        db.flush().expect("it flushes");
         drop(db);
-        let log = std::fs::File::open(self.path().join("journal/db")).unwrap();
-        rustix::fs::flock(&log, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let log = std::fs::File::open(self.path().join("journal/db")).expect("sled's log is there");
+        rustix::fs::flock(&log, rustix::fs::FlockOperation::LockExclusive).expect("sled lets go");
     }
 }
 
@@ -34,7 +38,7 @@ impl Subject for Sled {
     type Journal = SledJournal;
 
     fn fresh() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        Self { directory: tempfile::tempdir().expect("a directory") }
     }
 
     fn open(&self) -> Result<SledJournal, OpenError> {
@@ -43,18 +47,18 @@ impl Subject for Sled {
 
     fn damage(&self, frame: FrameNumber, from_end: usize) {
         self.spoil(|db| {
-            let (key, value) = db.scan_prefix(keys(frame)).last().unwrap().unwrap();
+            let (key, value) = db.scan_prefix(keys(frame)).last().expect("the frame is there").expect("it is read");
             let mut bytes = value.to_vec();
             let at = bytes.len() - 1 - from_end;
             bytes[at] ^= 0xff;
-            db.insert(key, bytes).unwrap();
+            db.insert(key, bytes).expect("it is stored");
         });
     }
 
     fn lose(&self, frame: FrameNumber) {
         self.spoil(|db| {
             for entry in db.scan_prefix(keys(frame)) {
-                db.remove(entry.unwrap().0).unwrap();
+                db.remove(entry.expect("it is read").0).expect("it is removed");
             }
         });
     }

@@ -20,11 +20,11 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
     match event.fact.ok_or("it holds no known fact; was it written by a newer version?")? {
         Fact::Ticked(it) => Ok(Event::Ticked { at: Timestamp(it.at) }),
         Fact::Resumed(it) => Ok(Event::Resumed { at: Timestamp(it.at), gap: it.gap }),
-        Fact::QueueCreated(it) => queue_created(it),
-        Fact::QueueChanged(it) => queue_changed(it),
+        Fact::QueueCreated(it) => queue_created(&it),
+        Fact::QueueChanged(it) => queue_changed(&it),
         Fact::QueuePurged(it) => Ok(Event::QueuePurged { queue: QueueGeneration(it.queue) }),
         Fact::QueueDeleted(it) => Ok(Event::QueueDeleted { queue: QueueGeneration(it.queue) }),
-        Fact::MessageSent(it) => sent(it),
+        Fact::MessageSent(it) => sent(&it),
         Fact::MessagesReceived(it) => received(&it),
         Fact::MessagesReturned(it) => returned(&it),
         Fact::MessagesDeleted(it) => Ok(Event::MessagesDeleted {
@@ -50,19 +50,19 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::DeliveriesCommitted(it) => deliveries_committed(&it),
         Fact::ValuesCommitted(it) => values_committed(it),
         Fact::RestoredClock(it) => Ok(Event::Restored(restored::clock(&it))),
-        Fact::RestoredQueue(it) => restored::queue(it).map(Event::Restored),
+        Fact::RestoredQueue(it) => restored::queue(&it).map(Event::Restored),
         Fact::RestoredMessage(it) => restored::message(&it).map(Event::Restored),
         Fact::RestoredFreeGroup(it) => restored::free_group(&it).map(Event::Restored),
         Fact::RestoredKey(it) => restored::key(&it).map(Event::Restored),
         Fact::RestoredReader(it) => restored::reader(&it).map(Event::Restored),
         Fact::RestoredClaim(it) => restored::claim(&it).map(Event::Restored),
         Fact::RestoredEndedClaim(it) => restored::ended_claim(it).map(Event::Restored),
-        Fact::RestoredValue(it) => restored::value(it).map(Event::Restored),
+        Fact::RestoredValue(it) => restored::value(&it).map(Event::Restored),
         Fact::RestoredPastCommit(it) => restored::past_commit(&it).map(Event::Restored),
     }
 }
 
-fn queue_created(it: wire::QueueCreated) -> Result<Event, Fault> {
+fn queue_created(it: &wire::QueueCreated) -> Result<Event, Fault> {
     Ok(Event::QueueCreated {
         queue: QueueGeneration(it.queue),
         name: words::queue_name(&it.name)?,
@@ -71,7 +71,7 @@ fn queue_created(it: wire::QueueCreated) -> Result<Event, Fault> {
     })
 }
 
-fn queue_changed(it: wire::QueueChanged) -> Result<Event, Fault> {
+fn queue_changed(it: &wire::QueueChanged) -> Result<Event, Fault> {
     Ok(Event::QueueChanged {
         queue: QueueGeneration(it.queue),
         attributes: words::read_attributes(it.attributes)?,
@@ -79,7 +79,7 @@ fn queue_changed(it: wire::QueueChanged) -> Result<Event, Fault> {
     })
 }
 
-fn sent(it: wire::MessageSent) -> Result<Event, Fault> {
+fn sent(it: &wire::MessageSent) -> Result<Event, Fault> {
     Ok(Event::MessageSent {
         queue: QueueGeneration(it.queue),
         sequence: SequenceNumber(it.sequence),

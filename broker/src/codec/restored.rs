@@ -128,7 +128,7 @@ pub(super) fn clock(it: &wire::RestoredClock) -> Restored {
     }
 }
 
-pub(super) fn queue(it: wire::RestoredQueue) -> Result<Restored, Fault> {
+pub(super) fn queue(it: &wire::RestoredQueue) -> Result<Restored, Fault> {
     Ok(Restored::Queue {
         queue: QueueGeneration(it.queue),
         name: words::queue_name(&it.name)?,
@@ -214,7 +214,7 @@ pub(super) fn ended_claim(it: wire::RestoredEndedClaim) -> Result<Restored, Faul
     Ok(Restored::EndedClaim { queue, reader, number: ClaimNumber(it.number), outcome })
 }
 
-pub(super) fn value(it: wire::RestoredValue) -> Result<Restored, Fault> {
+pub(super) fn value(it: &wire::RestoredValue) -> Result<Restored, Fault> {
     Ok(Restored::Value {
         queue: QueueGeneration(it.queue),
         reader: ReaderId(it.reader),

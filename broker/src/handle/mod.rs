@@ -1,6 +1,7 @@
 //! What a front sees of the broker: typed, asynchronous methods, and nothing else. Each puts one request before the
 //! sequencer, waits for its held answer and fetches the bodies that the answer names. No rule is decided here.
 
+mod commit;
 mod messages;
 mod readers;
 
@@ -18,8 +19,9 @@ use lockstep_proto::storage::StoredMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
+pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
 pub use messages::{ClaimedBody, Delivery, NewMessage, Peeked};
-pub use readers::{ClaimPages, NewCommit, NewOutput, NewTarget, NewValue, ReadValue};
+pub use readers::{ClaimPages, ReadValue};
 
 use crate::{
     bodies::{Bodies, Fetched},

@@ -16,7 +16,7 @@ const NO_WAIT: Duration = Duration::ZERO;
 
 /// No send is repeated later than this after its first try, whatever the policy: 30 s less than the shortest possible
 /// deduplication window (H11).
-pub(crate) const SAFE_SEND_LIMIT: Duration = Duration::from_secs(270);
+const SAFE_SEND_LIMIT: Duration = Duration::from_secs(270);
 
 impl Client {
     /// Sends one message. Its key makes it safe to repeat, for at most 270 s (H11): the deduplication id, or without
@@ -74,8 +74,7 @@ impl Client {
     /// [`Error::Refused`] when the lease has ended (R3), and on a strict queue when an earlier message of the group
     /// is not deleted yet.
     pub async fn delete(&self, queue: &str, receipt_handle: &str) -> Result<Deleted, Error> {
-        let request =
-            v1::DeleteRequest { queue: queue.to_owned(), receipt_handle: receipt_handle.to_owned() };
+        let request = v1::DeleteRequest { queue: queue.to_owned(), receipt_handle: receipt_handle.to_owned() };
         let call = || {
             let (mut rpc, request) = (self.messages(), request.clone());
             async move { rpc.delete(request).await }
@@ -119,10 +118,8 @@ impl Client {
         receipt_handle: &str,
         timeout: u32,
     ) -> Result<SystemTime, Error> {
-        let entry = v1::VisibilityEntry {
-            receipt_handle: receipt_handle.to_owned(),
-            visibility_timeout_seconds: timeout,
-        };
+        let entry =
+            v1::VisibilityEntry { receipt_handle: receipt_handle.to_owned(), visibility_timeout_seconds: timeout };
         let request = v1::ChangeVisibilityRequest { queue: queue.to_owned(), entry: Some(entry) };
         let call = || {
             let (mut rpc, request) = (self.messages(), request.clone());

@@ -8,8 +8,6 @@ mod readers;
 pub use queues::{CreatedQueue, QueuePage};
 pub use readers::{ClaimAnswer, Committed, OpenedReader};
 
-pub(crate) use messages::SAFE_SEND_LIMIT;
-
 use crate::error::Error;
 
 /// A part of an answer that the API promises.

@@ -216,8 +216,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unavailable`] when its answer was lost; [`Error::Refused`] for a missing or another reader.
     pub async fn drop_reader(&self, queue: &str, reader: &str, reader_id: Option<u64>) -> Result<(), Error> {
-        let request =
-            v1::DropReaderRequest { queue: queue.to_owned(), reader: reader.to_owned(), reader_id };
+        let request = v1::DropReaderRequest { queue: queue.to_owned(), reader: reader.to_owned(), reader_id };
         let call = || {
             let (mut rpc, request) = (self.readers(), request.clone());
             async move { rpc.drop_reader(request).await }

@@ -71,8 +71,8 @@ impl Iterator for ExpectedPairs {
             }
             let context: Vec<Value> =
                 turns[..place].iter().map(|turn| json!({ "sender": turn.sender, "text": turn.text })).collect();
-            let line =
-                json!({ "conversation_id": id, "turn": reply.turn, "context": context, "reply": reply.text }).to_string();
+            let line = json!({ "conversation_id": id, "turn": reply.turn, "context": context, "reply": reply.text })
+                .to_string();
             return Some(ExpectedPair { input, line });
         }
     }

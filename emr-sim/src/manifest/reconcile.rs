@@ -87,7 +87,10 @@ impl fmt::Display for OutputRefused {
         match &self.because {
             RefusedBecause::Ahead => write!(f, "the output folder is ahead of the broker"),
             RefusedBecause::Behind { missing } => {
-                write!(f, "the output folder is behind the broker: commit {missing} is neither in it nor kept by the broker")
+                write!(
+                    f,
+                    "the output folder is behind the broker: commit {missing} is neither in it nor kept by the broker"
+                )
             }
             RefusedBecause::Foreign => write!(f, "the output folder is not the one this reader writes to"),
             RefusedBecause::Contradiction { commit } => {

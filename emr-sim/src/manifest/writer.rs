@@ -58,7 +58,8 @@ impl OutputLock {
         make_directory(out)?;
         let path = out.join("manifest.lock");
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).open(&path).map_err(SinkError::at("open", &path))?;
+        let file =
+            options.write(true).create(true).truncate(false).open(&path).map_err(SinkError::at("open", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(ManifestError::InUse { out: out.to_owned() }),

@@ -113,9 +113,9 @@ impl Crew {
 
     /// A worker that is ready and holds nothing.
     pub(super) fn idle(&self) -> Option<usize> {
-        self.places.iter().position(|place| {
-            place.holds.is_none() && place.running.as_ref().is_some_and(|running| running.ready)
-        })
+        self.places
+            .iter()
+            .position(|place| place.holds.is_none() && place.running.as_ref().is_some_and(|running| running.ready))
     }
 
     /// Hands a claim to a worker. When the pipe is broken its end will be told soon, and the claim with it.

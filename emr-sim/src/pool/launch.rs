@@ -70,8 +70,10 @@ impl WorkerLauncher for ProcessLauncher {
             pid,
             stdin: Box::new(stdin),
             stdout: Box::new(stdout),
-            // A send that fails finds the worker ended already.
-            kill: Box::new(move || drop(kill.send(()))),
+            kill: Box::new(move || {
+                // A send that fails finds the worker ended already.
+                let _ = kill.send(());
+            }),
             ended: Box::pin(async move { waiting.await.unwrap_or_else(|_| "nobody saw it end".to_owned()) }),
         })
     }

@@ -1,5 +1,8 @@
-//! The pool while it runs: one loop that hears the broker's answers, the workers' news, the publisher and the caller, and
-//! decides what comes next. It waits for no single call: those run beside it. The disk and the manifest are `publish`'s.
+//! The pool while it runs: one loop that hears the broker's answers (`asks`), the workers' news (`news`), the publisher
+//! and the caller. It waits for no single call: those run beside it. The disk and the manifest are `publish`'s.
+
+mod asks;
+mod news;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,25 +10,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::crew::{Crew, News, WorkerEvent};
+use super::crew::{Crew, WorkerEvent};
 use super::publish::{Publisher, Task};
 use super::work::OpenClaims;
 use super::{PoolError, PoolSettings, Progress, Request, Summary, WorkerLauncher};
 use crate::identity::Identity;
-use crate::port::{
-    ClaimLimits, Claimed, OpenedReader, Patience, Port, PortError, QueueState, ReaderRef, ReaderState, Reason,
-};
-use crate::protocol::{Assignment, FailureKind, Report};
+use crate::port::{Claimed, OpenedReader, Port, PortError, QueueState, ReaderRef, ReaderState};
+use crate::protocol::Assignment;
 use crate::worker::WorkerSettings;
-
-/// At most so many claims of a reader are open (B6).
-const OPEN_CLAIMS: usize = 64;
-
-/// So many workers in a row may end before they are ready.
-const FALSE_STARTS: u32 = 5;
-
-/// Attempts that failed leave files; after so many they are swept.
-const SWEEP_AFTER: u32 = 16;
 
 /// So long may idle workers take to end after their stdin did.
 const DISMISSAL: Duration = Duration::from_secs(5);
@@ -168,211 +160,6 @@ impl<P: Port> Run<P> {
         }
     }
 
-    /// Asks for the next claim when there is room for it and nobody asks already.
-    fn claim_more(&mut self) {
-        let room = (self.settings.workers + self.settings.claims_ahead).min(OPEN_CLAIMS);
-        if self.claiming.is_some() || self.checking || self.claims.len() >= room {
-            return;
-        }
-        let mut limits = self.settings.claim;
-        if self.no_more {
-            // Nothing is to be gathered any more; but where something stands in the way, wait for its end.
-            let wait_seconds = u32::from(self.leftovers || !self.claims.is_empty());
-            limits = ClaimLimits { wait_seconds, min_messages: 1, linger_ms: 0, ..limits };
-        }
-        self.turn += 1;
-        let (turn, number) = (self.turn, self.next);
-        let (port, reader, patience) = (self.port.clone(), self.reader.clone(), Patience(self.settings.patience));
-        let asking = async move {
-            Answer::Claimed { turn, claimed: patience.ask(|| port.claim(&reader, number, limits)).await }
-        };
-        self.claiming = Some(self.answers.spawn(asking));
-    }
-
-    /// Gives up a claim that waits for messages; the same number is asked for again, so nothing is lost by it (B6).
-    fn hurry(&mut self) {
-        if let Some(claiming) = self.claiming.take() {
-            claiming.abort();
-        }
-    }
-
-    /// Takes an answer of the broker; `Some` when nothing is left to do.
-    fn answered(&mut self, answer: Answer) -> Result<Option<ReaderState>, PoolError> {
-        match answer {
-            Answer::Claimed { turn, .. } if turn != self.turn => {}
-            Answer::Claimed { claimed, .. } => {
-                self.claiming = None;
-                match claimed? {
-                    Claimed::Open(claim) => {
-                        self.leftovers = false;
-                        self.claims.add(claim.number, claim.messages);
-                        self.next += 1;
-                    }
-                    Claimed::Empty => {
-                        if self.no_more && self.claims.is_empty() {
-                            self.check_what_is_left();
-                        }
-                    }
-                    // Ended between two tries of the call, by the operator's word.
-                    Claimed::Committed | Claimed::Burnt => self.next += 1,
-                }
-            }
-            Answer::Became { number, claimed } => self.became(number, claimed)?,
-            Answer::Left(left) => {
-                self.checking = false;
-                let (queue, reader) = left?;
-                if queue.queue_generation != self.reader.queue_generation {
-                    let (now, own) = (queue.queue_generation, self.reader.queue_generation);
-                    return Err(PoolError::QueueGenerationChanged(format!("it is generation {now} now, not {own}")));
-                }
-                if queue.messages == 0 && reader.open_claims.is_empty() {
-                    return Ok(Some(reader));
-                }
-                self.leftovers = true;
-                for claim in reader.open_claims.iter().filter(|claim| claim.number < self.next) {
-                    self.claims.add(claim.number, claim.messages);
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn check_what_is_left(&mut self) {
-        self.checking = true;
-        let (port, reader, patience) = (self.port.clone(), self.reader.clone(), Patience(self.settings.patience));
-        self.answers.spawn(async move {
-            let queue = match patience.ask(|| port.describe_queue(&reader)).await {
-                Ok(queue) => queue,
-                Err(error) => return Answer::Left(Err(error)),
-            };
-            Answer::Left(patience.ask(|| port.describe_reader(&reader)).await.map(|reader| (queue, reader)))
-        });
-    }
-
-    /// A worker has let go of a claim: only the broker knows what became of it. `Claim` of a number that was given out
-    /// takes nothing, it answers (B6).
-    fn ask_what_became(&mut self, number: u64, previous_failed: bool) {
-        if !self.claims.ask(number, previous_failed) {
-            return;
-        }
-        let (port, reader, patience) = (self.port.clone(), self.reader.clone(), Patience(self.settings.patience));
-        let limits = self.settings.claim;
-        self.answers.spawn(async move {
-            Answer::Became { number, claimed: patience.ask(|| port.claim(&reader, number, limits)).await }
-        });
-    }
-
-    fn became(&mut self, number: u64, claimed: Result<Claimed, PortError>) -> Result<(), PoolError> {
-        match claimed {
-            Ok(Claimed::Open(_)) => self.claims.still_open(number),
-            Ok(Claimed::Committed) => self.committed(number),
-            // Burnt by the operator's word: its messages went back and come again under another number.
-            Ok(Claimed::Burnt | Claimed::Empty) => drop(self.claims.ended(number)),
-            // It ended so long ago that only the records know how; the publisher reads those anyway.
-            Err(PortError::Refused { reason: Reason::OutcomeForgotten, .. }) => self.committed(number),
-            Err(error) => return Err(error.into()),
-        }
-        self.hurry_at_the_end();
-        Ok(())
-    }
-
-    fn committed(&mut self, number: u64) {
-        if let Some(messages) = self.claims.ended(number) {
-            self.progress.send_modify(|progress| {
-                progress.commits += 1;
-                progress.messages_committed += messages;
-            });
-        }
-        self.task(Task::Publish);
-    }
-
-    /// The last claim has ended: do not sit out a wait for messages that are not coming.
-    fn hurry_at_the_end(&mut self) {
-        if self.no_more && self.claims.is_empty() && !self.leftovers {
-            self.hurry();
-        }
-    }
-
-    fn heard(&mut self, event: WorkerEvent) -> Result<(), PoolError> {
-        if !self.crew.is_present(&event) {
-            return Ok(());
-        }
-        let place = event.place;
-        match event.news {
-            News::Report(Report::Ready { .. }) => {
-                self.false_starts = 0;
-                self.crew.is_ready(place);
-            }
-            News::Report(Report::Done { done, .. }) => {
-                if self.crew.release(place, done).is_some() {
-                    self.committed(done);
-                    self.hurry_at_the_end();
-                }
-            }
-            News::Report(Report::Refused { refused, reason, message }) => {
-                if self.crew.release(place, refused).is_some() {
-                    tracing::info!(claim = refused, ?reason, %message, "a worker was refused");
-                    if reason == Reason::Other && self.claims.failed(refused) {
-                        return Err(PoolError::Step { claim: refused, why: message });
-                    }
-                    self.attempt_failed();
-                    self.ask_what_became(refused, false);
-                }
-            }
-            News::Report(Report::Failed { failed, kind, reason }) => {
-                if self.crew.release(place, failed).is_some() {
-                    tracing::warn!(claim = failed, ?kind, %reason, "an attempt failed");
-                    if kind != FailureKind::Disk || self.claims.failed(failed) {
-                        return Err(PoolError::Step { claim: failed, why: reason });
-                    }
-                    self.attempt_failed();
-                    self.ask_what_became(failed, true);
-                }
-            }
-            News::Ended(how) => self.worker_ended(place, &how)?,
-        }
-        Ok(())
-    }
-
-    fn worker_ended(&mut self, place: usize, how: &str) -> Result<(), PoolError> {
-        let ended = self.crew.ended(place);
-        tracing::info!(place, how, claim = ended.held, "a worker ended");
-        self.progress.send_modify(|progress| progress.worker_deaths += 1);
-        if !ended.was_ready {
-            self.false_start(how)?;
-        }
-        if let Some(claim) = ended.held {
-            if self.claims.died(claim) {
-                return Err(PoolError::Workers(format!("claim {claim} has ended 20 of them, the last one: {how}")));
-            }
-            self.attempt_failed();
-            self.ask_what_became(claim, true);
-        }
-        self.start_worker(place)
-    }
-
-    fn start_worker(&mut self, place: usize) -> Result<(), PoolError> {
-        while let Err(error) = self.crew.start(place) {
-            self.false_start(&error.to_string())?;
-        }
-        Ok(())
-    }
-
-    fn false_start(&mut self, how: &str) -> Result<(), PoolError> {
-        self.false_starts += 1;
-        match self.false_starts < FALSE_STARTS {
-            true => Ok(()),
-            false => Err(PoolError::Workers(format!("{FALSE_STARTS} ended before they were ready, the last one: {how}"))),
-        }
-    }
-
-    fn attempt_failed(&mut self) {
-        self.failed_attempts += 1;
-        if self.failed_attempts.is_multiple_of(SWEEP_AFTER) {
-            self.task(Task::Sweep);
-        }
-    }
-
     fn task(&self, task: Task) {
         // A publisher that is gone is noticed by the loop, with its reason.
         let _ = self.tasks.send(task);
@@ -402,7 +189,13 @@ impl<P: Port> Run<P> {
         }
         let (commits, messages) = (publisher.last(), publisher.messages());
         self.progress.send_modify(|progress| {
-            *progress = Progress { claims_open: 0, messages_committed: messages, commits, manifest_lines: commits, ..progress.clone() };
+            *progress = Progress {
+                claims_open: 0,
+                messages_committed: messages,
+                commits,
+                manifest_lines: commits,
+                ..progress.clone()
+            };
         });
         // Past the limit the pool's drop kills what is left.
         let _ = tokio::time::timeout(DISMISSAL, self.crew.dismiss()).await;

@@ -92,7 +92,7 @@ impl Commit {
                 Ok(Some(Committed { commit: Some(*commit), outputs: outputs.clone(), repeated: true }))
             }
             Some(Outcome::Burnt) => Err(Rejected::ClaimBurnt),
-            None if number <= reader.last_ended => Err(Rejected::OutcomeForgotten),
+            None if reader.has_ended(number) => Err(Rejected::OutcomeForgotten),
             None => Ok(None),
         }
     }

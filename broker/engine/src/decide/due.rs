@@ -80,8 +80,9 @@ impl State {
         let due = self.dues.first().map(|(at, ..)| self.wall(*at));
         let keys = self.queues.values().filter_map(|queue| queue.keys.expiry(0)).min();
         let keys = keys.map(|at| self.wall(ActiveTime(at.0 + limits::KEY_LINGER)));
+        let retention = self.queues.values().filter_map(next_expiry).min();
         let tick = self.wants_ticks().then(|| Timestamp(self.time.0 + limits::TICK));
-        [due, keys, tick].into_iter().flatten().min()
+        [due, keys, retention, tick].into_iter().flatten().min()
     }
 
     /// Whether anything lives that downtime must not count against (H2).
@@ -117,6 +118,14 @@ pub(crate) fn expired(queue: &Queue, now: Timestamp) -> impl Iterator<Item = Seq
         .map(|(sequence, _)| *sequence)
 }
 
+/// When retention next removes a message of a queue (R9). Claimed messages are passed over; behind more of them than one
+/// turn settles nobody looks, and the turn that ends their claim does.
+fn next_expiry(queue: &Queue) -> Option<Timestamp> {
+    let mut oldest = queue.messages.values().take(limits::SETTLED_IN_A_TURN);
+    let sent_at = oldest.find(|message| !message.is_claimed())?.sent_at;
+    Some(Timestamp(sent_at.0 + queue.attributes.retention))
+}
+
 /// The watermark that frees keys which expired a while ago: seldom, because each is judged by its own time anyway (H3).
 fn forgettable(queue: &Queue, now: ActiveTime) -> Option<Event> {
     let oldest = queue.keys.expiry(0)?;
@@ -124,6 +133,8 @@ fn forgettable(queue: &Queue, now: ActiveTime) -> Option<Event> {
         return None;
     }
     let bound = queue.keys.expiry(limits::KEYS_FORGOTTEN_AT_ONCE);
-    let through = bound.map_or(now, |bound| ActiveTime(bound.0.min(now.0)));
+    let through = bound.map_or(now, |bound| bound.min(now));
+    // After the window was lowered the oldest key may expire after younger ones: it must go, or nothing ever goes.
+    let through = through.max(oldest);
     Some(Event::KeysForgotten { queue: queue.generation, through })
 }

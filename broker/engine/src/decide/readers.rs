@@ -133,7 +133,7 @@ impl Command for Claim {
             Some(Outcome::Burnt) => return Decision::unchanged(Ok(Claimed::Burnt)),
             None => {}
         }
-        if self.number <= reader.last_ended {
+        if reader.has_ended(self.number) {
             return Decision::unchanged(Err(Rejected::OutcomeForgotten));
         }
         if self.number != reader.last_number.next() {

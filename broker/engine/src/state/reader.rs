@@ -81,6 +81,11 @@ impl Reader {
         }
     }
 
+    /// Whether a number is at or below `last committed`; numbers begin with 1.
+    pub(crate) fn has_ended(&self, number: ClaimNumber) -> bool {
+        number > ClaimNumber(0) && number <= self.last_ended
+    }
+
     /// Stores or removes a value.
     pub(crate) fn put(&mut self, place: ValuePlace, body: Option<BodyRef>) {
         let before = match body {

@@ -140,7 +140,8 @@ impl Book {
             Event::MessagesDeleted { messages, .. } => self.end(messages, Fate::Deleted),
             Event::DeliveriesCommitted { messages, .. } => self.end(messages, Fate::Committed),
             Event::MessagesExpired { messages, .. } => {
-                let claimed = self.claims.values().flatten().any(|claimed| messages.contains(&SequenceNumber(*claimed)));
+                let claimed =
+                    self.claims.values().flatten().any(|claimed| messages.contains(&SequenceNumber(*claimed)));
                 ensure!(!claimed, "a claimed message expired (B8)");
                 self.end(messages, Fate::Expired)
             }
@@ -182,7 +183,8 @@ impl Book {
     /// Only what waits is delivered, behind nothing that somebody else holds, and skipping nothing.
     fn deliver(&mut self, sequence: u64, epoch: Epoch) -> Result<(), String> {
         let found = self.waiting.get(&sequence);
-        let waiting = found.ok_or_else(|| format!("{sequence} was delivered, its end: {:?}", self.ended.get(&sequence)))?;
+        let waiting =
+            found.ok_or_else(|| format!("{sequence} was delivered, its end: {:?}", self.ended.get(&sequence)))?;
         ensure!(waiting.holder.is_none(), "{sequence} was delivered while it was held");
         let of_group = self.waiting.iter().filter(|(_, other)| other.group == waiting.group);
         for (other, theirs) in of_group {
@@ -208,7 +210,9 @@ impl Book {
             let finished = matches!(fate, Fate::Deleted | Fate::Committed);
             ensure!(!finished || waiting.holder.is_some(), "{sequence} was finished by nobody who held it");
             let earlier = self.waiting.range(..sequence.0).find(|(_, other)| other.group == waiting.group);
-            let hole = finished && self.strict && earlier.is_some_and(|(other, _)| !messages.contains(&SequenceNumber(*other)));
+            let hole = finished
+                && self.strict
+                && earlier.is_some_and(|(other, _)| !messages.contains(&SequenceNumber(*other)));
             ensure!(!hole, "{sequence} was finished before {earlier:?}");
         }
         Ok(())

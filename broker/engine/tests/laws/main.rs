@@ -12,7 +12,7 @@ use run::Run;
 /// Commands of one seed.
 const STEPS: usize = 1_000;
 /// Seeds of a default run.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 300;
 /// Seeds that were once red, with the reason.
 const ONCE_RED: [u64; 0] = [];
 

@@ -205,9 +205,9 @@ impl Model {
         ensure!(engine.time() == Timestamp(self.journalled), "time {} is not {}", engine.time(), self.journalled);
         let names = engine.queues("", "", usize::MAX);
         ensure!(names.len() == self.queues.len(), "{} queues, the model has {}", names.len(), self.queues.len());
-        self.queues.iter().try_for_each(|queue| {
-            self.compare_queue(engine, queue).map_err(|what| format!("{}: {what}", queue.name))
-        })
+        self.queues
+            .iter()
+            .try_for_each(|queue| self.compare_queue(engine, queue).map_err(|what| format!("{}: {what}", queue.name)))
     }
 
     fn compare_queue(&self, engine: &Engine, queue: &Queue) -> Result<(), String> {

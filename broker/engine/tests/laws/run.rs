@@ -141,7 +141,8 @@ impl Run {
             Step::Receive(command) => {
                 let given = self.apply(command)?;
                 let delivered = given.reply.iter().flatten();
-                let receipts = delivered.map(|m| Receipt { generation: m.generation, sequence: m.sequence, epoch: m.epoch });
+                let receipts =
+                    delivered.map(|m| Receipt { generation: m.generation, sequence: m.sequence, epoch: m.epoch });
                 self.workload.receipts.extend(receipts);
                 let keep_from = self.workload.receipts.len().saturating_sub(100);
                 self.workload.receipts.drain(..keep_from);
@@ -208,8 +209,7 @@ impl Run {
 
     /// The state is built again from the journal or from a checkpoint; downtime counts against no lease and no key.
     fn restart(&mut self, downtime: u64, clock_behind: u64, from_checkpoint: bool) -> Result<(), String> {
-        let again =
-            if from_checkpoint { replayed(self.engine.distilled()) } else { replayed(&self.journal) };
+        let again = if from_checkpoint { replayed(self.engine.distilled()) } else { replayed(&self.journal) };
         ensure!(again == self.engine, "the restarted engine differs");
         self.engine = again;
         if self.journal.is_empty() {

@@ -34,7 +34,11 @@ pub(crate) enum Step {
     DropReader(DropReader),
     Commit(Commit),
     /// The broker ends, and starts again after a while.
-    Restart { downtime: u64, clock_behind: u64, from_checkpoint: bool },
+    Restart {
+        downtime: u64,
+        clock_behind: u64,
+        from_checkpoint: bool,
+    },
     /// Nothing but time.
     Wait,
 }
@@ -92,7 +96,8 @@ impl Workload {
             40..75 => self.rng.u64(1..2_000),
             75..90 => {
                 let reach = now + if self.one_in(20) { 50_000_000 } else { 700_000 };
-                let instants: Vec<u64> = model.instants().into_iter().filter(|at| (now + 1..reach).contains(at)).collect();
+                let instants: Vec<u64> =
+                    model.instants().into_iter().filter(|at| (now + 1..reach).contains(at)).collect();
                 let nearest = instants.iter().min().copied();
                 let other = self.pick(&instants).copied();
                 let wanted = if self.one_in(6) { other } else { nearest };
@@ -312,7 +317,7 @@ impl Workload {
         let open = queue.readers.iter().flat_map(|reader| reader.claims.iter().filter(|claim| claim.is_open()));
         let open: Vec<u64> = open.map(|claim| claim.number).collect();
         let some = self.pick(&open).copied().filter(|_| !self.one_in(6));
-        ClaimNumber(some.unwrap_or_else(|| self.rng.u64(1..8)))
+        ClaimNumber(some.unwrap_or_else(|| self.rng.u64(0..8)))
     }
 
     fn claim(&mut self, queue: &Queue, reference: QueueRef) -> Claim {
@@ -321,8 +326,9 @@ impl Workload {
         let next = known.map_or(1, |known| known.claims.len() as u64 + 1);
         let number = if self.one_in(4) { self.number(queue) } else { ClaimNumber(next) };
         // Bytes that bind leave a choice among equals; then nothing is asked for at least.
-        let (max_bytes, at_least) = self.pick_of([(300, 1), (1_048_576, 1), (1 << 26, 1), (1 << 26, 0), (1 << 26, 3)]);
-        Claim { reader, number, max_messages: self.pick_of([1, 2, 4, 10, 10_000]), max_bytes, at_least: at_least.min(1) }
+        let (max_bytes, at_least) = self.pick_of([(300, 1), (1 << 20, 1), (1 << 26, 1), (1 << 26, 0), (1 << 26, 3)]);
+        let max_messages = self.pick_of([1, 2, 4, 10, 10_000]);
+        Claim { reader, number, max_messages, max_bytes, at_least }
     }
 
     fn values(&mut self, groups: &[GroupId]) -> Vec<ValueChange> {
@@ -350,17 +356,15 @@ impl Workload {
             return Commit { digest, ..again.clone() };
         }
         let (target, groups) = match self.rng.u32(0..10) {
-            0..6 => self.claim_target(queue, &reference),
+            0..6 => self.claim_target(queue),
             6..9 => (CommitTarget::Deliveries(self.some_receipts(queue)), Vec::new()),
             9.. => (CommitTarget::Reader(self.reader(queue, reference.clone())), Vec::new()),
         };
         let wants_values = !matches!(target, CommitTarget::Deliveries(_)) || self.one_in(8);
         let values = if wants_values { self.values(&groups) } else { Vec::new() };
         let many = self.pick_of([0, 0, 1, 2]);
-        let output = |_| Output {
-            queue: QueueName::parse(self.pick_of(NAMES)).expect("a queue name"),
-            entry: self.entry(),
-        };
+        let output =
+            |_| Output { queue: QueueName::parse(self.pick_of(NAMES)).expect("a queue name"), entry: self.entry() };
         let outputs = (0..many).map(output).collect();
         let id = label(&format!("commit-{}", self.rng.u64(0..400)));
         let commit = Commit { queue: reference, id, digest: ContentDigest([1; 16]), target, values, outputs };
@@ -371,8 +375,9 @@ impl Workload {
         commit
     }
 
-    fn claim_target(&mut self, queue: &Queue, reference: &QueueRef) -> (CommitTarget, Vec<GroupId>) {
-        let reader = self.reader(queue, reference.clone());
+    fn claim_target(&mut self, queue: &Queue) -> (CommitTarget, Vec<GroupId>) {
+        let reference = self.reference(queue);
+        let reader = self.reader(queue, reference);
         let number = self.number(queue);
         let known = queue.readers.iter().find(|known| known.name == reader.name);
         let claim = known.and_then(|known| known.claim(number.0));

@@ -89,13 +89,8 @@ fn b6_an_empty_claim_takes_no_number() {
 #[test]
 fn b6_less_than_asked_for_at_least_is_nothing() {
     let mut world = opened("a b");
-    let claim = |at_least| Claim {
-        reader: pool(None),
-        number: ClaimNumber(1),
-        max_messages: 10,
-        max_bytes: 1 << 20,
-        at_least,
-    };
+    let claim =
+        |at_least| Claim { reader: pool(None), number: ClaimNumber(1), max_messages: 10, max_bytes: 1 << 20, at_least };
     assert_eq!(world.ask(&claim(3)), Ok(Claimed::Empty));
     assert!(matches!(world.ask(&claim(2)), Ok(Claimed::Open(_))));
 }
@@ -109,7 +104,8 @@ fn b6_a_claim_takes_prefixes_of_free_groups_and_holds_those_groups() {
     assert_eq!(sequences(&world.receive(10)), [6], "what was cut off b waits behind the claim");
     assert_eq!(world.claim(2, 10), Ok(Claimed::Empty), "claims are disjoint in groups");
     world.finish(&claim).expect("held");
-    assert_eq!(world.claimed_messages(&world.claim(2, 10).map(open).expect("b again")), [4]);
+    let rest = world.claimed(2, 10);
+    assert_eq!(world.claimed_messages(&rest), [4]);
 }
 
 fn open(claimed: Claimed) -> lockstep_engine::reply::OpenClaim {
@@ -278,7 +274,7 @@ fn b6_with_a_limit_it_lapses_at_exactly_the_limit() {
 fn b6_each_group_is_in_one_shard_in_order() {
     let mut world = opened("a b c d a b c d");
     let claim = world.claimed(1, 100);
-    let mut seen = Vec::new();
+    let (mut seen, mut messages) = (Vec::new(), 0);
     for shard in 0..3 {
         let contents = world.engine.claim_contents(&pool(None), ClaimNumber(1), claim.epoch, shard, 3).expect("open");
         let mine: Vec<_> = contents.messages.iter().map(|message| message.sequence.0).collect();
@@ -286,10 +282,10 @@ fn b6_each_group_is_in_one_shard_in_order() {
         for message in &contents.messages {
             assert!(!seen.contains(&message.group), "{} is in two shards", message.group);
         }
+        messages += contents.messages.len();
         seen.extend(contents.messages.into_iter().map(|message| message.group));
-        seen.dedup();
     }
-    assert_eq!(seen.len(), 8, "every message is in a shard");
+    assert_eq!(messages, 8, "every message is in a shard");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use lockstep_engine::{
 };
 
 use crate::world::{
-    MINUTE, World, commit_deliveries, commit_of, entry, group, label, output, pool, prefix, strict, value,
+    MINUTE, QUEUE, World, commit_deliveries, commit_of, entry, group, label, output, pool, prefix, queue, strict, value,
 };
 
 /// A strict queue, one claim on groups a and b, and a queue for outputs.
@@ -25,7 +25,7 @@ fn one_claim() -> (World, OpenClaim) {
 /// A commit of reader-wide values.
 fn own_values(id: &str) -> Commit {
     Commit {
-        queue: crate::world::queue(crate::world::QUEUE),
+        queue: queue(QUEUE),
         id: label(id),
         digest: ContentDigest([1; 16]),
         target: CommitTarget::Reader(pool(None)),
@@ -52,7 +52,7 @@ fn b1_a_repeated_commit_gets_the_same_answer() {
     let done = world.ask(&commit).expect("held");
     assert!(!done.repeated);
     world.restart_after(MINUTE);
-    world.open_reader("another controller");
+    world.open_reader("another");
     let again = world.ask(&commit).expect("done before");
     assert_eq!((again.commit, again.outputs, again.repeated), (done.commit, done.outputs, true));
     assert_eq!(out_count(&world), 1);
@@ -219,7 +219,8 @@ fn b1_a_reader_has_256_mib_at_most_and_may_always_shrink() {
     for round in 0..256 {
         world.ask(&many(format!("fill-{round}"), round * 16, Some(65_536))).expect("it fits");
     }
-    assert_eq!(world.engine.reader(&crate::world::queue(crate::world::QUEUE), &label("pool")).map(|reader| reader.value_bytes), Ok(limits::READER_BYTES));
+    let reader = world.engine.reader(&queue(QUEUE), &label("pool")).expect("opened");
+    assert_eq!(reader.value_bytes, limits::READER_BYTES);
     assert_eq!(world.ask(&many("over".to_owned(), 9_000, Some(1))), Err(Rejected::ReaderFull));
     assert!(world.ask(&many("same".to_owned(), 0, Some(65_536))).is_ok(), "in place of others");
     assert!(world.ask(&many("less".to_owned(), 0, None)).is_ok());
@@ -231,8 +232,8 @@ fn b1_a_refused_output_is_named_and_nothing_else_happened() {
     let (mut world, claim) = one_claim();
     world.create("small.fifo", AttributeChanges { max_message_size: Some(1_024), ..prefix() }).expect("a new queue");
     let long = SendEntry { size: 2_000, ..entry("o", "2") };
-    let refused = |to: &str, entry: SendEntry| Commit {
-        outputs: vec![output("out.fifo", crate::world::entry("o", "1")), output(to, entry)],
+    let refused = |to: &str, second: SendEntry| Commit {
+        outputs: vec![output("out.fifo", entry("o", "1")), output(to, second)],
         values: vec![value(Some("a"), "state", Some(1))],
         ..commit_of(&claim)
     };
@@ -253,7 +254,7 @@ fn b1_a_duplicate_output_counts_as_accepted() {
     let outputs = vec![
         output("out.fifo", entry("o", "1")),
         output("out.fifo", entry("o", "1")),
-        output(crate::world::QUEUE, entry("a", "made-1")),
+        output(QUEUE, entry("a", "made-1")),
     ];
     let done = world.ask(&Commit { outputs, ..commit_of(&claim) }).expect("held");
     let seen: Vec<_> = done.outputs.iter().map(|accepted| (accepted.sequence.0, accepted.duplicate)).collect();
@@ -264,7 +265,7 @@ fn b1_a_duplicate_output_counts_as_accepted() {
 #[test]
 fn b1_an_output_may_follow_in_the_group_that_is_finished() {
     let (mut world, claim) = one_claim();
-    let outputs = vec![output(crate::world::QUEUE, entry("a", "next"))];
+    let outputs = vec![output(QUEUE, entry("a", "next"))];
     world.ask(&Commit { outputs, ..commit_of(&claim) }).expect("held");
     let next = world.claimed(2, 10);
     assert_eq!(world.claimed_messages(&next), [4, 5]);

@@ -6,7 +6,8 @@ use lockstep_engine::{
 };
 
 use crate::world::{
-    HOUR, MINUTE, SECOND, World, commit_deliveries, entry, output, prefix, receipt, receipts, sequences, strict,
+    HOUR, MINUTE, QUEUE, SECOND, World, commit_deliveries, entry, output, prefix, queue, receipt, receipts, sequences,
+    strict,
 };
 
 /// A strict queue with three messages of one group, received together.
@@ -140,7 +141,7 @@ fn strict_a_prefix_queue_takes_no_commit_and_no_reader() {
     world.fill("g");
     let delivered = world.receive(1);
     assert_eq!(world.ask(&commit_deliveries("id", &delivered)), Err(Rejected::NotStrict));
-    assert_eq!(world.engine.readers(&crate::world::queue(crate::world::QUEUE)), Err(Rejected::NotStrict));
+    assert_eq!(world.engine.readers(&queue(QUEUE)), Err(Rejected::NotStrict));
     assert_eq!(world.claim(1, 1), Err(Rejected::NotStrict));
 }
 

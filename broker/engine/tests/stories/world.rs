@@ -71,7 +71,8 @@ pub(crate) fn value_key(name: &str) -> ValueKey {
 
 /// A stand-in for the shell's hash.
 pub(crate) fn key(text: &str) -> DeduplicationKey {
-    let hash = |offset: u64| text.bytes().fold(offset, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        |offset: u64| text.bytes().fold(offset, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&hash(0xcbf2_9ce4_8422_2325).to_be_bytes());
     bytes[8..].copy_from_slice(&hash(0x9e37_79b9_7f4a_7c15).to_be_bytes());

@@ -13,7 +13,7 @@ fn seconds(milliseconds: u64) -> u32 {
     u32::try_from(milliseconds / 1_000).unwrap_or(u32::MAX)
 }
 
-pub(super) fn queue(view: QueueView) -> v1::QueueDescription {
+pub(super) fn queue(view: &QueueView) -> v1::QueueDescription {
     v1::QueueDescription {
         queue: view.name.to_string(),
         queue_generation: view.generation.0,

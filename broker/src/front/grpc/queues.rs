@@ -46,7 +46,7 @@ impl Queues for Services {
     async fn describe_queue(&self, request: Request<v1::DescribeQueueRequest>) -> Answered<v1::DescribeQueueResponse> {
         let queue = parsed(input::queue(&request.into_inner().queue, None))?;
         let view = self.handle.describe_queue(queue).await.map_err(|failure| self.refuse(&failure))?;
-        Ok(Response::new(v1::DescribeQueueResponse { queue: Some(output::queue(view)) }))
+        Ok(Response::new(v1::DescribeQueueResponse { queue: Some(output::queue(&view)) }))
     }
 
     async fn list_queues(&self, request: Request<v1::ListQueuesRequest>) -> Answered<v1::ListQueuesResponse> {
@@ -54,7 +54,7 @@ impl Queues for Services {
         let max = parsed(input::count("max_results", max_results, limits::PAGE, limits::PAGE, "L13"))? as usize;
         let views = self.handle.list_queues(prefix, after, max).await.map_err(|failure| self.refuse(&failure))?;
         let next = views.last().filter(|_| views.len() == max).map(|view| view.name.to_string()).unwrap_or_default();
-        let queues = views.into_iter().map(output::queue).collect();
+        let queues = views.iter().map(output::queue).collect();
         Ok(Response::new(v1::ListQueuesResponse { queues, next }))
     }
 

@@ -224,7 +224,11 @@ impl Readers for Services {
         let max = parsed(input::count("max_results", it.max_results, limits::DEFAULT_VALUES, limits::PAGE, "L13"))?;
         let read = self.handle.read_values(reader, group, it.key_prefix, it.after, max as usize).await;
         let values = read.map_err(|failure| self.refuse(&failure))?;
-        let next = values.last().map(|value| value.key.to_string()).unwrap_or_default();
+        // A page that is neither full nor near its limit in bytes was cut by nothing but the end.
+        let bytes = values.iter().map(|value| value.value.len() as u64).sum::<u64>();
+        let cut = values.len() == max as usize || bytes + u64::from(engine_limits::VALUE_BYTES) > limits::ANSWER_BYTES;
+        let last = values.last().filter(|_| cut);
+        let next = last.map(|value| value.key.to_string()).unwrap_or_default();
         let values = values.into_iter().map(output::value).collect();
         Ok(Response::new(v1::ReadValuesResponse { values, next }))
     }

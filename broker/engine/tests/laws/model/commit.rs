@@ -88,12 +88,8 @@ impl Model {
         reader.commits = commit.0;
         put(&mut reader.values, values);
         let claim = reader.claims.iter_mut().find(|claim| claim.number == number).expect("found above");
-        claim.end = Some(End::Committed {
-            id: command.id.clone(),
-            digest: command.digest,
-            commit,
-            outputs: outputs.clone(),
-        });
+        claim.end =
+            Some(End::Committed { id: command.id.clone(), digest: command.digest, commit, outputs: outputs.clone() });
         Ok(Committed { commit: Some(commit), outputs, repeated: false })
     }
 

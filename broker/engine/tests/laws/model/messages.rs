@@ -144,11 +144,7 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn delete(
-        &mut self,
-        command: &Delete,
-        turn: &Turn,
-    ) -> Result<Vec<Result<Deleted, Rejected>>, Rejected> {
+    pub(crate) fn delete(&mut self, command: &Delete, turn: &Turn) -> Result<Vec<Result<Deleted, Rejected>>, Rejected> {
         let place = self.find(&command.queue)?;
         let stamp = self.stamp(turn.now);
         let queue = &mut self.queues[place];
@@ -163,7 +159,8 @@ impl Model {
             },
         });
         let outcomes: Vec<_> = outcomes.collect();
-        let gone: Vec<u64> = wanted.iter().copied().filter(|sequence| queue.hole(*sequence, &wanted).is_none()).collect();
+        let gone: Vec<u64> =
+            wanted.iter().copied().filter(|sequence| queue.hole(*sequence, &wanted).is_none()).collect();
         queue.messages.retain(|message| !gone.contains(&message.sequence));
         queue.refresh(stamp);
         Ok(outcomes)
@@ -254,12 +251,7 @@ impl Queue {
     }
 
     /// O1, O2, O3: each group free, a leading run of it, as many as possible, the one that is free for longest first.
-    pub(crate) fn judge_choice(
-        &self,
-        chosen: &[(GroupId, Vec<u64>)],
-        most: u64,
-        max_bytes: u64,
-    ) -> Result<(), String> {
+    pub(crate) fn judge_choice(&self, chosen: &[(GroupId, Vec<u64>)], most: u64, max_bytes: u64) -> Result<(), String> {
         let mut left: Vec<_> =
             self.free_since.iter().map(|(group, since)| (*since, group, self.leading_run(group))).collect();
         let (mut count, mut bytes) = (0_u64, 0_u64);

@@ -7,8 +7,8 @@ use lockstep_engine::{
     reply::{Accepted, Claimed, OpenClaim, ReaderOpened},
     view::StoredValue,
     words::{
-        BodyRef, ClaimNumber, CommitNumber, ContentDigest, Epoch, GroupId, Label, QueueGeneration, ReaderId,
-        Timestamp, ValueKey,
+        BodyRef, ClaimNumber, CommitNumber, ContentDigest, Epoch, GroupId, Label, QueueGeneration, ReaderId, Timestamp,
+        ValueKey,
     },
 };
 
@@ -204,13 +204,14 @@ impl Model {
         let (place, reader) = self.find_fenced(&command.reader).expect("checked above");
         let stamp = self.stamp(turn.now);
         let active = self.active(turn.now);
+        let at_least = u64::from(command.at_least.clamp(1, command.max_messages));
         let queue = &mut self.queues[place];
         let opened = match given {
             Ok(Claimed::Open(opened)) => opened,
             Ok(Claimed::Empty) => {
                 let runs = queue.free_since.iter().map(|(group, _)| queue.leading_run(group).len() as u64);
                 let possible = runs.sum::<u64>().min(command.max_messages.into());
-                ensure!(possible < u64::from(command.at_least.max(1)), "nothing claimed, {possible} were free");
+                ensure!(possible < at_least, "nothing claimed, {possible} were free");
                 return Ok(());
             }
             Ok(Claimed::Committed(_) | Claimed::Burnt) | Err(_) => return Err(format!("{given:?} to a new number")),
@@ -232,7 +233,7 @@ impl Model {
             (since, queue.leading_run(group).len() > sequences.len())
         });
         ensure!(!chosen.is_empty(), "an empty claim took a number");
-        ensure!(contents.messages.len() as u64 >= command.at_least.into(), "fewer than asked for at least");
+        ensure!(contents.messages.len() as u64 >= at_least, "fewer than asked for at least");
         queue.judge_choice(&chosen, command.max_messages.into(), command.max_bytes)?;
         queue.last_epoch += 1;
         let holder = &mut queue.readers[reader];
@@ -268,9 +269,7 @@ impl Model {
                 Some(End::Burnt) => Some(Ok(Claimed::Burnt)),
                 Some(End::Committed { commit, .. }) => Some(Ok(Claimed::Committed(*commit))),
             },
-            None if command.number.0 != next => {
-                Some(Err(Rejected::ClaimNumberInvalid { next: ClaimNumber(next) }))
-            }
+            None if command.number.0 != next => Some(Err(Rejected::ClaimNumberInvalid { next: ClaimNumber(next) })),
             None if reader.claims.iter().filter(|claim| claim.is_open()).count() >= limits::OPEN_CLAIMS => {
                 Some(Err(Rejected::TooManyOpenClaims))
             }

@@ -1,0 +1,10 @@
+//! The broker from outside: over a real loopback socket, and through its handle with a clock that the test moves.
+//! No test sleeps to wait for a state. What the engine decides is tested in its own crate.
+
+mod failing;
+mod grpc;
+mod pipelining;
+mod polls;
+mod restart;
+mod stopping;
+mod support;

@@ -1,0 +1,99 @@
+//! What the running pool makes of its workers' news: reports, failures, deaths. A report says what to ask the broker, not
+//! what is true; only "done" is believed at once, because the records show it anyway.
+
+use super::Run;
+use crate::pool::PoolError;
+use crate::pool::crew::{News, WorkerEvent};
+use crate::pool::publish::Task;
+use crate::port::{Port, Reason};
+use crate::protocol::{FailureKind, Report};
+
+/// So many workers in a row may end before they are ready.
+const FALSE_STARTS: u32 = 5;
+
+/// Attempts that failed leave files; after so many they are swept.
+const SWEEP_AFTER: u32 = 16;
+
+impl<P: Port> Run<P> {
+    pub(super) fn heard(&mut self, event: WorkerEvent) -> Result<(), PoolError> {
+        if !self.crew.is_present(&event) {
+            return Ok(());
+        }
+        let place = event.place;
+        match event.news {
+            News::Report(Report::Ready { .. }) => {
+                self.false_starts = 0;
+                self.crew.is_ready(place);
+            }
+            News::Report(Report::Done { done, .. }) => {
+                if self.crew.release(place, done).is_some() {
+                    self.committed(done);
+                    self.hurry_at_the_end();
+                }
+            }
+            News::Report(Report::Refused { refused, reason, message }) => {
+                if self.crew.release(place, refused).is_some() {
+                    tracing::info!(claim = refused, ?reason, %message, "a worker was refused");
+                    if reason == Reason::Other && self.claims.failed(refused) {
+                        return Err(PoolError::Step { claim: refused, why: message });
+                    }
+                    self.attempt_failed();
+                    self.ask_what_became(refused, false);
+                }
+            }
+            News::Report(Report::Failed { failed, kind, reason }) => {
+                if self.crew.release(place, failed).is_some() {
+                    tracing::warn!(claim = failed, ?kind, %reason, "an attempt failed");
+                    if kind != FailureKind::Disk || self.claims.failed(failed) {
+                        return Err(PoolError::Step { claim: failed, why: reason });
+                    }
+                    self.attempt_failed();
+                    self.ask_what_became(failed, true);
+                }
+            }
+            News::Ended(how) => self.worker_ended(place, &how)?,
+        }
+        Ok(())
+    }
+
+    fn worker_ended(&mut self, place: usize, how: &str) -> Result<(), PoolError> {
+        let ended = self.crew.ended(place);
+        tracing::info!(place, how, claim = ended.held, "a worker ended");
+        self.progress.send_modify(|progress| progress.worker_deaths += 1);
+        if !ended.was_ready {
+            self.false_start(how)?;
+        }
+        if let Some(claim) = ended.held {
+            if self.claims.died(claim) {
+                return Err(PoolError::Workers(format!("claim {claim} has ended 20 of them, the last one: {how}")));
+            }
+            self.attempt_failed();
+            self.ask_what_became(claim, true);
+        }
+        self.start_worker(place)
+    }
+
+    pub(super) fn start_worker(&mut self, place: usize) -> Result<(), PoolError> {
+        while let Err(error) = self.crew.start(place) {
+            self.false_start(&error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn false_start(&mut self, how: &str) -> Result<(), PoolError> {
+        self.false_starts += 1;
+        match self.false_starts < FALSE_STARTS {
+            true => Ok(()),
+            false => {
+                Err(PoolError::Workers(format!("{FALSE_STARTS} ended before they were ready, the last one: {how}")))
+            }
+        }
+    }
+
+    fn attempt_failed(&mut self) {
+        self.failed_attempts += 1;
+        if self.failed_attempts.is_multiple_of(SWEEP_AFTER) {
+            self.task(Task::Sweep);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Pools over the fake broker: workers as tasks, made conversations, and the judgement on what was published.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_emr_sim::attempt::Attempt;
+use lockstep_emr_sim::crash::CrashPoints;
+use lockstep_emr_sim::job::{JobKind, recompute_pairs};
+use lockstep_emr_sim::manifest::{Output, RunFacts};
+use lockstep_emr_sim::pool::{Launched, Pool, PoolError, PoolHandle, PoolSettings, WorkerLauncher};
+use lockstep_emr_sim::record;
+use lockstep_emr_sim::worker::{WorkerSettings, run_worker_on};
+use tokio::sync::Notify;
+
+use crate::fake::FakeBroker;
+
+/// Starts workers as tasks over in-memory pipes.
+pub struct TaskLauncher {
+    pub broker: FakeBroker,
+    pub crash: CrashPoints,
+}
+
+impl WorkerLauncher for TaskLauncher {
+    fn launch(&self, settings: &WorkerSettings) -> io::Result<Launched> {
+        assert_eq!(WorkerSettings::from_argument(&settings.to_argument()).unwrap(), *settings);
+        let (stdin, its_stdin) = tokio::io::duplex(4096);
+        let (stdout, its_stdout) = tokio::io::duplex(4096);
+        let killed = Arc::new(Notify::new());
+        let (broker, crash, settings, kill) =
+            (self.broker.clone(), self.crash.clone(), settings.clone(), Arc::clone(&killed));
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = killed.notified() => "killed".to_owned(),
+                end = run_worker_on(&broker, &settings, &crash, its_stdin, its_stdout) => format!("{end:?}"),
+            }
+        });
+        Ok(Launched {
+            pid: None,
+            stdin: Box::new(stdin),
+            stdout: Box::new(stdout),
+            kill: Box::new(move || kill.notify_one()),
+            ended: Box::pin(async move { task.await.unwrap() }),
+        })
+    }
+}
+
+pub fn settings(out: &Path, job: JobKind) -> PoolSettings {
+    let run = serde_json::json!({ "input": "made" });
+    let facts = RunFacts { queue: "q.fifo".into(), reader: "pool".into(), job, run };
+    let mut settings = PoolSettings::new("http://unused".into(), 1, facts, out.to_owned(), 3);
+    settings.claim.max_messages = 7;
+    settings.claim.wait_seconds = 1;
+    settings.patience = Duration::from_secs(10);
+    settings
+}
+
+pub async fn open(broker: &FakeBroker, settings: PoolSettings) -> Result<(Pool<FakeBroker>, PoolHandle), PoolError> {
+    let launcher = TaskLauncher { broker: broker.clone(), crash: settings.crash.clone() };
+    Pool::open(broker.clone(), settings, Arc::new(launcher)).await
+}
+
+/// Seeded conversations, interleaved: (group, body) in arrival order. With `one_group` all are in one.
+pub fn conversations(seed: u64, messages: usize, one_group: bool) -> Vec<(String, Vec<u8>)> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut turns = [0; 6];
+    let one = |_| {
+        let place = random.usize(0..turns.len());
+        turns[place] += 1;
+        let sender = if random.bool() { "agent" } else { "customer" };
+        let body = serde_json::json!({
+            "conversation_id": format!("c{place}"),
+            "turn": turns[place],
+            "sender": sender,
+            "text": "x".repeat(random.usize(1..40)),
+        });
+        let group = if one_group { "all".to_owned() } else { format!("c{place}") };
+        (group, body.to_string().into_bytes())
+    };
+    (0..messages).map(one).collect()
+}
+
+/// What must be published, per group in order.
+fn expected(job: JobKind, messages: &[(String, Vec<u8>)], group: &str) -> Vec<Vec<u8>> {
+    match job {
+        JobKind::Transcript => messages.iter().filter(|(g, _)| g == group).map(|(_, body)| body.clone()).collect(),
+        JobKind::ReplyPairs => {
+            let pairs = recompute_pairs(messages.iter().map(|(g, body)| (g.as_str(), body.as_slice()))).unwrap();
+            pairs.filter(|pair| messages[pair.input].0 == group).map(|pair| pair.line.into_bytes()).collect()
+        }
+    }
+}
+
+/// Judges a finished output: every group's lines complete, once, in order; nothing else; nothing left over.
+pub fn judge(out: &Path, broker: &FakeBroker, job: JobKind, messages: &[(String, Vec<u8>)], one_group: bool) {
+    let output = Output::open(out).unwrap();
+    let mut lines = Vec::new();
+    for file in output.verified_files() {
+        lines.extend(file.unwrap().lines().map(<[u8]>::to_vec));
+    }
+    let group_of = |line: &[u8]| {
+        let value: serde_json::Value = serde_json::from_slice(line).unwrap();
+        value["conversation_id"].as_str().unwrap().to_owned()
+    };
+    let mut groups: Vec<_> = messages.iter().map(|(group, _)| group.clone()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let mut total = 0;
+    for group in &groups {
+        let got: Vec<_> = lines.iter().filter(|line| one_group || group_of(line) == *group).cloned().collect();
+        let expected = expected(job, messages, group);
+        total += expected.len();
+        assert!(got == expected, "group {group}: {} lines, not the {} expected ones", got.len(), expected.len());
+    }
+    assert_eq!(lines.len(), total, "nothing extra");
+    assert_eq!(output.join().unwrap().lines as usize, total);
+
+    let state = broker.state.lock().unwrap();
+    let reader = state.reader.as_ref().unwrap();
+    assert_eq!(output.published_files().len() as u64, reader.commits);
+    let records = reader.values.keys().filter(|(group, key)| group.is_none() && key.starts_with(record::PREFIX));
+    assert_eq!(records.count(), 0, "every record is removed");
+    let published: Vec<_> = output.published_files().iter().map(|line| out.join(&line.record.file)).collect();
+    let folder = out.join(output.header().identity().folder());
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let (attempt, _) = Attempt::parse(path.file_name().unwrap().to_str().unwrap()).unwrap();
+        let kept = published.iter().any(|file| file.to_str().unwrap().contains(&attempt.stem()));
+        assert!(kept, "{} was not swept", path.display());
+    }
+}

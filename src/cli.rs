@@ -1,0 +1,93 @@
+//! The verbs and the flags that all of them have. Each verb's own flags stand in its file.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    completions::CompletionsArgs, delete::DeleteArgs, output::Output, pipeline::PipelineArgs, producer::ProducerArgs,
+    queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, send::SendArgs, serve::ServeArgs, tail::TailArgs,
+    verify::VerifyArgs, worker::WorkerArgs,
+};
+
+/// Where a broker listens unless told otherwise.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:9324";
+
+const AFTER_HELP: &str = "\
+Settings: a flag wins over LOCKSTEP_<FLAG> (LOCKSTEP_ENDPOINT, LOCKSTEP_DATA, …), that over the TOML file \
+(--config, LOCKSTEP_CONFIG or ./lockstep.toml; verbs are tables).
+
+Exit codes: 0 ok, 1 a failure was found, 2 usage, 3 cannot reach the broker, 4 refused.
+
+Examples:
+  lockstep pipeline                          a seeded day of messages through broker and workers, with a verdict
+  lockstep pipeline --chaos --seed 7         the same while broker, producers and workers are killed
+  lockstep serve --data ./data               a broker on 127.0.0.1:9324
+  lockstep queue create orders.fifo
+  echo hello | lockstep send orders.fifo --group a
+  lockstep receive orders.fifo --delete";
+
+/// A FIFO exactly-once message broker, with an EMR-like worker pool.
+#[derive(Debug, Parser)]
+#[command(name = "lockstep", version, after_help = AFTER_HELP, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// The broker to talk to.
+    #[arg(long, global = true, default_value = "http://127.0.0.1:9324", value_name = "URL")]
+    pub(crate) endpoint: String,
+    /// Print one JSON object a line instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How long to keep trying to reach the broker, in seconds.
+    #[arg(long, global = true, default_value_t = 5, value_name = "SECONDS")]
+    pub(crate) patience: u64,
+    /// What to log to stderr: off, error, warn, info, debug, trace, or a filter such as `warn,lockstep_broker=debug`.
+    #[arg(long, global = true, default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// The settings file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<std::path::PathBuf>,
+}
+
+impl Global {
+    pub(crate) fn output(&self) -> Output {
+        Output { json: self.json }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a broker.
+    Serve(ServeArgs),
+    /// Create, list, describe, change, purge or delete queues.
+    Queue(QueueArgs),
+    /// Send messages: one from the command line, or one a line from stdin.
+    Send(SendArgs),
+    /// Receive messages.
+    Receive(ReceiveArgs),
+    /// Delete received messages by their receipt handles.
+    Delete(DeleteArgs),
+    /// Look at the messages of a queue without taking them.
+    Tail(TailArgs),
+    /// List, describe, abandon or drop the readers of a queue.
+    Reader(ReaderArgs),
+    /// Send a day of messages through a broker and a pool of workers, and prove that it arrived.
+    Pipeline(PipelineArgs),
+    /// Judge the output of a pipeline against its input, without a broker.
+    Verify(VerifyArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+    /// A worker process of a pool; started by the pipeline.
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+    /// A producer process; started by the pipeline.
+    #[command(hide = true)]
+    Producer(ProducerArgs),
+}

@@ -1,0 +1,183 @@
+//! What a run is: its folders, its checked input, its queue and the settings of its pool.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use lockstep_client::{Client, GroupDelivery, QueueAttributes};
+use lockstep_emr_sim::{
+    job::JobKind,
+    manifest,
+    pool::PoolSettings,
+};
+
+use crate::{
+    exit::Usage,
+    output::say,
+    pipeline::{
+        PipelineArgs,
+        facts::RunFacts,
+        generate,
+        input::{self, Checked, GroupBy, Mapping},
+        process::{self, Supervised},
+    },
+    serve::JournalKind,
+};
+
+/// The queue that the pipeline makes.
+pub(super) const QUEUE: &str = "conversations.fifo";
+/// The reader that its pool opens.
+const READER: &str = "pipeline";
+/// Deduplication window and retention of the queue: continuing later stays right (H11).
+const FORTNIGHT: std::time::Duration = std::time::Duration::from_secs(14 * 24 * 60 * 60);
+/// So many skipped lines are listed.
+const LISTED: usize = 20;
+
+/// A run that may start.
+pub(super) struct Run {
+    pub(super) args: PipelineArgs,
+    pub(super) out: PathBuf,
+    pub(super) data: PathBuf,
+    pub(super) job: JobKind,
+    pub(super) input: Checked,
+    pub(super) producers: u64,
+}
+
+impl Run {
+    /// Makes the folders, makes the input where none is given, and checks it whole.
+    pub(super) fn prepare(args: PipelineArgs) -> anyhow::Result<Self> {
+        let job = input::job(&args.job)?;
+        let (out, data) = folders(&args)?;
+        if args.journal == JournalKind::Memory {
+            if args.chaos {
+                return Err(Usage("--journal memory loses all when the broker is killed: not with --chaos".to_owned()).into());
+            }
+            if out.join(manifest::FILE_NAME).exists() {
+                let text = format!("--journal memory cannot continue {}: its broker has gone", out.display());
+                return Err(Usage(text).into());
+            }
+        }
+        for folder in [&out, &data] {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let (out, data) = (absolute(&out)?, absolute(&data)?);
+        let path = match &args.input {
+            Some(path) => absolute(path)?,
+            None => generated(&out, args.seed)?,
+        };
+        let mapping = Mapping { group_by: args.group_by.clone(), id_by: args.id_by.clone() };
+        let input = input::check(&path, &mapping, args.skip_bad, |body| job.check(body.as_bytes()))?;
+        tell_input(&input);
+        let producers = if args.group_by == GroupBy::None { 1 } else { args.producers };
+        Ok(Self { args, out, data, job, input, producers })
+    }
+
+    /// The command that goes on with this run.
+    pub(super) fn command(&self) -> String {
+        let input = self.args.input.as_ref().map_or_else(String::new, |path| format!(" --input {}", path.display()));
+        let PipelineArgs { job, group_by, id_by, .. } = &self.args;
+        let skip = if self.args.skip_bad { " --skip-bad" } else { "" };
+        format!(
+            "lockstep pipeline{input} --job {job} --group-by {group_by} --id-by {id_by}{skip} --out {} --data {}",
+            self.out.display(),
+            self.data.display()
+        )
+    }
+
+    /// Starts the broker's process on a socket that this process keeps.
+    pub(super) fn start_broker(&self, listener: std::net::TcpListener) -> anyhow::Result<Supervised> {
+        let log = self.log("broker")?;
+        let (data, journal, to) = (self.data.clone(), self.args.journal.to_string(), log.clone());
+        Supervised::start("the broker".to_owned(), log, move || process::broker(&listener, &data, &journal, &to))
+    }
+
+    /// The log file of a child.
+    pub(super) fn log(&self, child: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.out.join("logs");
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder.join(format!("{child}.log")))
+    }
+
+    /// Makes the queue, or finds it as it was made; its generation.
+    pub(super) async fn make_queue(&self, client: &Client) -> anyhow::Result<u64> {
+        let attributes = QueueAttributes {
+            group_delivery: Some(GroupDelivery::Strict),
+            deduplication_window: Some(FORTNIGHT),
+            message_retention: Some(FORTNIGHT),
+            ..QueueAttributes::default()
+        };
+        Ok(client.create_queue(QUEUE, attributes).await?.queue_generation)
+    }
+
+    /// The settings of the pool; with chaos its claims are small, so that there is more to interrupt.
+    pub(super) fn pool_settings(&self, endpoint: &str, generation: u64) -> anyhow::Result<PoolSettings> {
+        let facts = RunFacts {
+            input_digest: self.input.digest.clone(),
+            group_by: self.args.group_by.to_string(),
+            id_by: self.args.id_by.to_string(),
+            skip_bad: self.args.skip_bad,
+        };
+        let facts = manifest::RunFacts {
+            queue: QUEUE.to_owned(),
+            reader: READER.to_owned(),
+            job: self.job,
+            run: serde_json::to_value(facts)?,
+        };
+        let workers = usize::try_from(self.args.workers).expect("at most 32");
+        let mut settings = PoolSettings::new(endpoint.to_owned(), generation, facts, self.out.clone(), workers);
+        if self.args.chaos {
+            settings.claim.max_messages = 100;
+            settings.claim.min_messages = 10;
+        }
+        Ok(settings)
+    }
+}
+
+fn folders(args: &PipelineArgs) -> anyhow::Result<(PathBuf, PathBuf)> {
+    Ok(match (&args.out, &args.data) {
+        (Some(out), Some(data)) => (out.clone(), data.clone()),
+        (Some(out), None) => (out.clone(), out.join("data")),
+        (None, Some(data)) => (data.join("out"), data.clone()),
+        (None, None) => {
+            let run = fresh(Path::new("lockstep-pipeline"))?;
+            (run.join("out"), run.join("data"))
+        }
+    })
+}
+
+/// A folder of its own for a run that names none: `run-0001`, `run-0002`, …
+fn fresh(base: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(base).with_context(|| format!("cannot make {}", base.display()))?;
+    for number in 1.. {
+        let run = base.join(format!("run-{number:04}"));
+        match std::fs::create_dir(&run) {
+            Ok(()) => return Ok(run),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot make {}", run.display())),
+        }
+    }
+    unreachable!("the numbers do not end")
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The generated day; a run that is continued has it already.
+fn generated(out: &Path, seed: u64) -> anyhow::Result<PathBuf> {
+    let path = out.join("input.jsonl");
+    if !path.exists() {
+        generate::write_day(&path, seed)?;
+    }
+    Ok(path)
+}
+
+fn tell_input(input: &Checked) {
+    let Checked { path, lines, distinct, groups, skipped, .. } = input;
+    say(&format!("{}: {lines} lines, {distinct} different messages in {groups} groups", path.display()));
+    for (number, what) in skipped.iter().take(LISTED) {
+        say(&format!("skipped line {number}: {what}"));
+    }
+    if !skipped.is_empty() {
+        say(&format!("{} bad lines are skipped", skipped.len()));
+    }
+}

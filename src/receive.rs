@@ -1,0 +1,115 @@
+//! `lockstep receive`: takes messages for a while, and deletes them when asked to.
+
+use clap::Args;
+use lockstep_client::{Consumer, Delivery};
+use serde::Serialize;
+
+use crate::{cli::Global, connect::connect, output::moment};
+
+const EXAMPLES: &str = "Examples:
+  lockstep receive orders.fifo --max 10 --wait 20
+  lockstep receive orders.fifo --delete                take one and finish it
+  lockstep receive orders.fifo --delete --all --json   drain the queue
+The receipt handle that --json and text show finishes a message: lockstep delete orders.fifo HANDLE";
+
+/// Flags of `receive`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ReceiveArgs {
+    /// The queue.
+    queue: String,
+    /// At most so many messages, 1 to 1000.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    max: u32,
+    /// Wait so long for a first message, 0 to 20 seconds (R1); the queue's own wait when absent.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=20))]
+    wait: Option<u32>,
+    /// Hide them so long, 0 to 43200 seconds; the queue's own timeout when absent.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=43200))]
+    visibility_timeout: Option<u32>,
+    /// Delete each message once it is printed.
+    #[arg(long)]
+    delete: bool,
+    /// Go on until nothing comes.
+    #[arg(long, requires = "delete")]
+    all: bool,
+    /// Print bodies only.
+    #[arg(long, conflicts_with = "json")]
+    body: bool,
+}
+
+#[derive(Serialize)]
+struct DeliveryShown<'a> {
+    message_id: &'a str,
+    message_group_id: &'a str,
+    message_deduplication_id: &'a str,
+    sequence_number: u64,
+    body: std::borrow::Cow<'a, str>,
+    receipt_handle: &'a str,
+    epoch: u64,
+    receive_count: u32,
+    sent_at: String,
+    first_received_at: String,
+    visible_at: String,
+}
+
+impl<'a> DeliveryShown<'a> {
+    fn new(delivery: &'a Delivery) -> Self {
+        Self {
+            message_id: &delivery.message_id,
+            message_group_id: &delivery.group,
+            message_deduplication_id: &delivery.deduplication_id,
+            sequence_number: delivery.sequence_number,
+            body: String::from_utf8_lossy(&delivery.body),
+            receipt_handle: &delivery.receipt_handle,
+            epoch: delivery.epoch,
+            receive_count: delivery.receive_count,
+            sent_at: moment(delivery.sent_at),
+            first_received_at: moment(delivery.first_received_at),
+            visible_at: moment(delivery.visible_until),
+        }
+    }
+
+    fn text(&self, body_only: bool, deleted: bool) -> String {
+        if body_only {
+            return self.body.clone().into_owned();
+        }
+        let mut text =
+            format!("#{} {} group {} receive {}\n{}", self.sequence_number, self.message_id, self.message_group_id, self.receive_count, self.body);
+        if !deleted {
+            text += &format!("\n  receipt handle {}", self.receipt_handle);
+        }
+        text
+    }
+}
+
+/// Receives once, or until nothing comes.
+pub(crate) async fn run(args: ReceiveArgs, global: &Global) -> anyhow::Result<()> {
+    let client = connect(global).await?;
+    let mut consumer = client.consumer(args.queue.as_str()).max_messages(args.max);
+    consumer = match args.wait {
+        Some(seconds) => consumer.wait(std::time::Duration::from_secs(seconds.into())),
+        None => consumer.wait_as_the_queue_says(),
+    };
+    if let Some(seconds) = args.visibility_timeout {
+        consumer = consumer.visibility_timeout(std::time::Duration::from_secs(seconds.into()));
+    }
+    let consumer: Consumer = consumer.build();
+    loop {
+        let deliveries = consumer.receive().await?;
+        let done = deliveries.is_empty() || !args.all;
+        for delivery in &deliveries {
+            let shown = DeliveryShown::new(delivery);
+            global.output().result(&shown, || shown.text(args.body, args.delete))?;
+        }
+        if args.delete {
+            // Printed first, so that nothing is deleted unseen.
+            for deleted in consumer.delete_all(&deliveries).await {
+                deleted?;
+            }
+        }
+        if done {
+            return Ok(());
+        }
+    }
+}

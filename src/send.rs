@@ -1,0 +1,124 @@
+//! `lockstep send`: one message from the command line, or one a line from stdin.
+
+use std::io::BufRead as _;
+
+use clap::Args;
+use lockstep_client::{Message, Producer, Sent};
+
+use crate::{
+    cli::Global,
+    connect::connect,
+    exit::{Found, Usage},
+    output::Output,
+    pipeline::input::{self, GroupBy, IdBy, Mapping},
+};
+
+const EXAMPLES: &str = "Examples:
+  lockstep send orders.fifo --group customer-7 'one message'
+  seq 100 | lockstep send orders.fifo --group numbers
+  lockstep send chats.fifo --group-by conversation_id --id-by conversation_id,turn < day.jsonl
+An id that is not given is the SHA-256 of the body (S3): the same line twice is one message.";
+
+/// Flags of `send`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SendArgs {
+    /// The queue.
+    queue: String,
+    /// The message; without it every line of stdin is one.
+    body: Option<String>,
+    /// The message group of all messages (L5).
+    #[arg(long, required_unless_present = "group_by", conflicts_with = "group_by")]
+    group: Option<String>,
+    /// The deduplication id of the one message (L5).
+    #[arg(long, requires = "body")]
+    id: Option<String>,
+    /// Lines are JSON objects; this field is the message group.
+    #[arg(long, value_name = "FIELD")]
+    group_by: Option<GroupBy>,
+    /// Lines are JSON objects; these fields, joined with `/`, are the deduplication id.
+    #[arg(long, value_name = "FIELDS|content", conflicts_with = "id")]
+    id_by: Option<IdBy>,
+}
+
+/// Sends and tells what became of each message.
+pub(crate) async fn run(args: SendArgs, global: &Global) -> anyhow::Result<()> {
+    let client = connect(global).await?;
+    let producer = client.producer(args.queue.as_str()).build();
+    let output = global.output();
+    if let Some(body) = &args.body {
+        let mut message = args.message(body.as_bytes()).map_err(Usage)?;
+        if let Some(id) = &args.id {
+            message = message.deduplication_id(id);
+        }
+        return show(output, &producer.send(message).await?);
+    }
+    send_stdin(&args, &producer, output).await
+}
+
+impl SendArgs {
+    fn message(&self, line: &[u8]) -> Result<Message, String> {
+        if self.group_by.is_some() || self.id_by.is_some() {
+            let mapping = Mapping {
+                group_by: self.group_by.clone().unwrap_or(GroupBy::None),
+                id_by: self.id_by.clone().unwrap_or(IdBy::Content),
+            };
+            let message = mapping.message(line)?;
+            let group = self.group.clone().unwrap_or(message.group);
+            return Ok(Message::new(group, message.body).deduplication_id(message.id));
+        }
+        let body = input::body(line)?.to_owned();
+        let id = lockstep_client::content_id(body.as_bytes());
+        Ok(Message::new(self.group.clone().unwrap_or_default(), body).deduplication_id(id))
+    }
+}
+
+/// Lines go out as they come, many in one call when they come fast; a bad line ends it, and what was sent is said.
+async fn send_stdin(args: &SendArgs, producer: &Producer, output: Output) -> anyhow::Result<()> {
+    let (lines_in, mut lines) = tokio::sync::mpsc::channel(1_000);
+    // Blocking reads of stdin have a thread of their own; it ends with the process.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().split(b'\n') {
+            if lines_in.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let (mut number, mut sent) = (0_u64, 0_u64);
+    let mut batch = Vec::new();
+    while lines.recv_many(&mut batch, 500).await > 0 {
+        let mut messages = Vec::with_capacity(batch.len());
+        let mut bad = None;
+        for line in batch.drain(..) {
+            number += 1;
+            match line.map_err(|error| error.to_string()).and_then(|line| args.message(&line)) {
+                Ok(message) => messages.push(message),
+                Err(what) => {
+                    bad = Some(format!("stdin, line {number}: {what}"));
+                    break;
+                }
+            }
+        }
+        for answer in producer.send_batch(messages).await {
+            match answer {
+                Ok(accepted) => show(output, &accepted)?,
+                Err(error) => return Err(anyhow::Error::new(error).context(format!("{sent} messages were sent before"))),
+            }
+            sent += 1;
+        }
+        if let Some(bad) = bad {
+            return Err(Found(format!("{bad}; {sent} messages were sent before it")).into());
+        }
+    }
+    Ok(())
+}
+
+fn show(output: Output, sent: &Sent) -> anyhow::Result<()> {
+    let shown = serde_json::json!({
+        "message_id": sent.message_id, "sequence_number": sent.sequence_number, "duplicate": sent.duplicate
+    });
+    output.result(&shown, || {
+        let duplicate = if sent.duplicate { " (a duplicate: nothing new was stored)" } else { "" };
+        format!("#{} {}{duplicate}", sent.sequence_number, sent.message_id)
+    })
+}

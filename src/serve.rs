@@ -1,0 +1,135 @@
+//! `lockstep serve`: runs a broker until SIGTERM or Ctrl-C. It answers what it accepted and ends within 2 s.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    os::fd::AsFd as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use lockstep_broker::{Broker, BrokerSettings, JournalChoice, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    cli::DEFAULT_ADDRESS,
+    exit::{Found, Refused},
+    output::{print, say},
+    parent,
+};
+
+/// Flags of `serve`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  lockstep serve                                     on 127.0.0.1:9324, journal in ./lockstep-data
+  lockstep serve --listen 127.0.0.1:0 --data /srv/q  on a free port, which the first line on stdout names
+  lockstep serve --journal memory                    nothing survives the process")]
+pub(crate) struct ServeArgs {
+    /// The address to listen on; port 0 takes a free one. `stdin`: the listening socket is stdin.
+    #[arg(long, default_value = DEFAULT_ADDRESS, value_name = "ADDRESS")]
+    listen: String,
+    /// The data directory; made when it is missing.
+    #[arg(long, default_value = "lockstep-data", value_name = "DIR")]
+    data: PathBuf,
+    /// Where the journal lies.
+    #[arg(long, default_value = "sled")]
+    journal: JournalKind,
+    /// Start although messages expired during a downtime of more than a day (H2).
+    #[arg(long)]
+    accept_time_jump: bool,
+    /// Wait so long for another process to let go of the data directory.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    lock_patience: u64,
+}
+
+/// A kind of journal.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JournalKind {
+    /// On disk: every answer waits for a sync.
+    Sled,
+    /// In memory: nothing survives the process.
+    Memory,
+}
+
+impl std::fmt::Display for JournalKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sled => "sled",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// Serves until it is told to stop.
+pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    end_on_panic();
+    let inherited = args.listen == "stdin";
+    let listener = if inherited { inherited_socket()? } else { bind(&args.listen)? };
+    let address = listener.local_addr().context("the listening socket has no address")?;
+    if inherited {
+        parent::end_with_stdout();
+    }
+    let broker = tokio::task::spawn_blocking(move || start(&args)).await??;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    print(&format!("listening on http://{address}"))?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    broker.serve(listener, shutdown).await.map_err(|error| Found(format!("the broker ended: {error}")).into())
+}
+
+/// A thread that panicked may have left memory ahead of the disk: the process ends, recovery is a restart.
+fn end_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        before(info);
+        std::process::abort();
+    }));
+}
+
+fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    let parsed: SocketAddr = address
+        .parse()
+        .map_err(|_| crate::exit::Usage(format!("--listen {address}: not an address such as {DEFAULT_ADDRESS}")))?;
+    TcpListener::bind(parsed).map_err(|error| {
+        Refused(format!("cannot listen on {address}: {error}; choose another --listen, or stop what listens there")).into()
+    })
+}
+
+fn inherited_socket() -> anyhow::Result<TcpListener> {
+    let socket = std::io::stdin().as_fd().try_clone_to_owned().context("--listen stdin: stdin cannot be taken")?;
+    let listener = TcpListener::from(socket);
+    listener.local_addr().map_err(|_| crate::exit::Usage("--listen stdin: stdin is no listening socket".to_owned()))?;
+    Ok(listener)
+}
+
+fn start(args: &ServeArgs) -> anyhow::Result<Broker> {
+    let journal = match args.journal {
+        JournalKind::Sled => JournalChoice::Sled(args.data.clone()),
+        JournalKind::Memory => JournalChoice::Memory,
+    };
+    let settings = BrokerSettings { accept_time_jump: args.accept_time_jump, ..BrokerSettings::new(journal) };
+    let began = Instant::now();
+    let patience = Duration::from_secs(args.lock_patience);
+    loop {
+        match Broker::start(&settings) {
+            Ok(broker) => return Ok(broker),
+            Err(StartError::Journal(lockstep_broker::OpenError::InUse { .. })) if began.elapsed() < patience => {
+                // The system has no lock that waits only so long, so it is asked again.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error @ (StartError::Recovery(_) | StartError::Thread(_))) => return Err(Found(error.to_string()).into()),
+            Err(error @ (StartError::Journal(_) | StartError::TimeJump(_) | StartError::ReceiptKey(_))) => {
+                say(&format!("lockstep: the data directory is {}", args.data.display()));
+                return Err(Refused(error.to_string()).into());
+            }
+        }
+    }
+}
