@@ -11,7 +11,7 @@ use tonic_types::StatusExt as _;
 pub(crate) const DOMAIN: &str = "lockstep";
 
 /// The reason a message is turned away because an earlier one of its group was not accepted (H1).
-pub const EARLIER_REJECTED: &str = "EarlierRejected";
+pub const EARLIER_REJECTED: &str = "EARLIER_REJECTED";
 
 /// Why a call did not succeed. The variants differ in what is *known* about the call's effect, because that alone
 /// decides what a caller may do next.
@@ -23,7 +23,7 @@ pub enum Error {
     Refused {
         /// The gRPC code; `None` for one entry of a batch, which carries only its reason.
         code: Option<Code>,
-        /// The broker's name for it, such as `QueueGenerationChanged`; stable.
+        /// The broker's name for it, such as `QUEUE_GENERATION_CHANGED`; stable.
         reason: String,
         /// For people; may change.
         message: String,

@@ -58,14 +58,14 @@ impl Reason {
     #[must_use]
     pub fn parse(name: &str) -> Self {
         match name {
-            "QueueGenerationChanged" | "QueueNotFound" => Self::QueueGenerationChanged,
-            "ReaderNotFound" => Self::ReaderGone,
-            "ReaderFenced" => Self::ReaderFenced,
-            "ClaimFenced" => Self::ClaimFenced,
-            "ClaimBurnt" => Self::ClaimBurnt,
-            "ClaimNotOpen" => Self::ClaimNotOpen,
-            "CommitConflict" => Self::CommitConflict,
-            "OutcomeForgotten" => Self::OutcomeForgotten,
+            "QUEUE_GENERATION_CHANGED" | "QUEUE_NOT_FOUND" => Self::QueueGenerationChanged,
+            "READER_NOT_FOUND" => Self::ReaderGone,
+            "READER_FENCED" => Self::ReaderFenced,
+            "CLAIM_FENCED" => Self::ClaimFenced,
+            "CLAIM_BURNT" => Self::ClaimBurnt,
+            "CLAIM_NOT_OPEN" => Self::ClaimNotOpen,
+            "COMMIT_CONFLICT" => Self::CommitConflict,
+            "OUTCOME_FORGOTTEN" => Self::OutcomeForgotten,
             _ => Self::Other,
         }
     }

@@ -220,7 +220,9 @@ async fn nothing_is_decided_before_all_that_is_due_is_settled() {
     let mut taken = 0;
     while taken < 3_000 {
         taken += handle.receive(receive(Q, 1_000), Some(0)).await.expect("received").len();
+        eprintln!("DBG taken {taken}");
     }
+    eprintln!("DBG advance");
     clock.advance(30_000);
     let view = handle.describe_queue(queue(Q)).await.expect("there");
     assert_eq!((view.available, view.in_flight), (3_000, 0), "3 turns of settling come first (H3)");

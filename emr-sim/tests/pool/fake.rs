@@ -110,22 +110,23 @@ impl FakeBroker {
     /// One call: lost on the way there, or on the way back, or neither.
     fn call<T>(&self, work: impl FnOnce(&mut State) -> Result<T, PortError>) -> Result<T, PortError> {
         let mut state = self.state.lock().unwrap();
-        let mut lost = |state: &mut State, why: &str| match &mut state.losses {
-            Some((random, share)) if random.f64() < *share => Err(PortError::Unavailable(why.into())),
-            _ => Ok(()),
-        };
         if state.down {
             return Err(PortError::Unavailable("the broker is down".into()));
         }
-        lost(&mut state, "lost on the way there")?;
+        state.maybe_lose("lost on the way there")?;
         let answer = work(&mut state);
         self.changed.notify_waiters();
-        lost(&mut state, "lost on the way back")?;
+        state.maybe_lose("lost on the way back")?;
         answer
     }
 }
 
 impl State {
+    fn maybe_lose(&mut self, why: &str) -> Result<(), PortError> {
+        let lost = self.losses.as_mut().is_some_and(|(random, share)| random.f64() < *share);
+        if lost { Err(PortError::Unavailable(why.into())) } else { Ok(()) }
+    }
+
     fn epoch(&mut self) -> u64 {
         self.last_epoch += 1;
         self.last_epoch

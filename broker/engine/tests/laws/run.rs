@@ -102,6 +102,9 @@ impl Run {
             self.evolve(settlement.events)?;
             if settlement.complete {
                 self.model.settle(self.now);
+                let (now, next) = (Timestamp(self.now), self.engine.next_deadline());
+                let calm = self.engine.tick_due(now) || next.is_none_or(|next| next > now);
+                ensure!(calm, "all is settled, and yet a turn is wanted at {next:?}");
                 return self.model.compare(&self.engine).map_err(|what| format!("settled: {what}"));
             }
         }

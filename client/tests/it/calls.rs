@@ -1,0 +1,148 @@
+//! The plain calls: what a failure means, what is repeated and what never is.
+
+use std::time::Duration;
+
+use lockstep_client::{Client, Error, GroupDelivery, QueueAttributes, RetryPolicy, v1};
+use tokio::net::TcpListener;
+use tonic::{Code, Status};
+
+use crate::fake::{Broker, Call, quick};
+
+#[tokio::test]
+async fn a_refusal_carries_code_reason_message_and_rule() {
+    let mut broker = Broker::start().await;
+    let client = broker.client().await;
+    let codes = [
+        Code::InvalidArgument,
+        Code::FailedPrecondition,
+        Code::NotFound,
+        Code::AlreadyExists,
+        Code::ResourceExhausted,
+        Code::Aborted,
+        Code::OutOfRange,
+        Code::Unimplemented,
+        Code::PermissionDenied,
+    ];
+    for expected in codes {
+        let asking = tokio::spawn({
+            let client = client.clone();
+            async move { client.describe_queue("q.fifo").await }
+        });
+        let Call::DescribeQueueRequest(_, reply) = broker.next().await else { panic!("not a describe") };
+        reply.refuse(expected, "SomeReason");
+        let error = asking.await.unwrap().unwrap_err();
+        let Error::Refused { code, reason, message, rule } = &error else { panic!("{error:?}") };
+        assert_eq!((*code, reason.as_str(), rule.as_str()), (Some(expected), "SomeReason", "T1"));
+        assert_eq!(message, "SomeReason it is");
+    }
+    broker.assert_idle();
+}
+
+#[tokio::test]
+async fn a_read_is_asked_again_through_losses_and_cuts() {
+    let mut broker = Broker::start().await;
+    let client = broker.client().await;
+    let asking = tokio::spawn(async move { client.list_queues("or").await });
+    for failure in 0..4 {
+        let Call::ListQueuesRequest(request, reply) = broker.next().await else { panic!("not a list") };
+        assert_eq!((request.prefix.as_str(), request.after.as_str()), ("or", ""));
+        match failure {
+            0 => reply.lose(),
+            1 => reply.fail(Status::unknown("?")),
+            2 => broker.cut(),
+            _ => {
+                let page = |name: &str| v1::QueueDescription { queue: name.to_owned(), ..Default::default() };
+                reply.ok(v1::ListQueuesResponse { queues: vec![page("ora.fifo")], next: "ora.fifo".to_owned() });
+                let Call::ListQueuesRequest(request, reply) = broker.next().await else { panic!("not a list") };
+                assert_eq!(request.after, "ora.fifo");
+                reply.ok(v1::ListQueuesResponse { queues: vec![page("orb.fifo")], next: String::new() });
+            }
+        }
+    }
+    let queues = asking.await.unwrap().unwrap();
+    assert_eq!(queues.iter().map(|queue| queue.queue.as_str()).collect::<Vec<_>>(), ["ora.fifo", "orb.fifo"]);
+}
+
+#[tokio::test]
+async fn what_could_act_twice_is_not_repeated() {
+    let mut broker = Broker::start().await;
+    let client = broker.client().await;
+    for verb in 0..5 {
+        let asking = tokio::spawn({
+            let client = client.clone();
+            async move {
+                match verb {
+                    0 => client.purge_queue("q.fifo", Some(1)).await.map(drop),
+                    1 => client.delete_queue("q.fifo", Some(1)).await,
+                    2 => client.drop_reader("q.fifo", "r", None).await,
+                    3 => client.abandon(v1::AbandonRequest::default()).await.map(drop),
+                    _ => client.receive(v1::ReceiveRequest::default()).await.map(drop),
+                }
+            }
+        });
+        drop(broker.next().await);
+        let error = asking.await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        broker.assert_idle();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_the_api_is_no_success() {
+    let mut broker = Broker::start().await;
+    let client = broker.client().await;
+    let asking = tokio::spawn({
+        let client = client.clone();
+        async move { client.describe_queue("q.fifo").await }
+    });
+    let Call::DescribeQueueRequest(_, reply) = broker.next().await else { panic!("not a describe") };
+    reply.ok(v1::DescribeQueueResponse { queue: None });
+    assert!(matches!(asking.await.unwrap(), Err(Error::Protocol(_))));
+
+    let asking =
+        tokio::spawn(async move { client.delete_batch("q.fifo", vec!["r1".to_owned(), "r2".to_owned()]).await });
+    let Call::DeleteBatchRequest(_, reply) = broker.next().await else { panic!("not a delete") };
+    reply.ok(v1::DeleteBatchResponse { results: vec![v1::DeleteResult::default()] });
+    assert!(matches!(asking.await.unwrap(), Err(Error::Protocol(_))));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let error = Client::connect(address.as_str()).await.unwrap_err();
+    assert!(matches!(&error, Error::Unreachable { endpoint, .. } if *endpoint == address), "{error:?}");
+    let short = RetryPolicy { time_limit: Duration::from_millis(30), ..quick() };
+    let client = Client::builder(address).retry(short).connect_lazy().unwrap();
+    // Also a call that is never repeated once it was sent: it never was.
+    for error in [
+        client.describe_queue("q.fifo").await.unwrap_err(),
+        client.purge_queue("q.fifo", None).await.unwrap_err(),
+        client.consumer("q.fifo").build().receive().await.unwrap_err(),
+    ] {
+        assert!(error.is_retryable() && matches!(error, Error::Unreachable { .. }), "{error:?}");
+    }
+    assert!(matches!(Client::connect("not an address").await, Err(Error::Protocol(_))));
+}
+
+#[tokio::test]
+async fn attributes_travel_in_seconds() {
+    let mut broker = Broker::start().await;
+    let client = broker.client().await;
+    let attributes = QueueAttributes {
+        group_delivery: Some(GroupDelivery::Strict),
+        deduplication_window: Some(Duration::from_secs(14 * 86_400)),
+        receive_wait: Some(Duration::from_millis(1_500)),
+        ..QueueAttributes::default()
+    };
+    let asking = tokio::spawn(async move { client.create_queue("q.fifo", attributes).await });
+    let Call::CreateQueueRequest(request, reply) = broker.next().await else { panic!("not a create") };
+    let sent = request.attributes.unwrap();
+    assert_eq!(sent.group_delivery(), GroupDelivery::Strict);
+    assert_eq!((sent.deduplication_window_seconds, sent.receive_wait_seconds), (Some(1_209_600), Some(2)));
+    assert_eq!(sent.visibility_timeout_seconds, None);
+    reply.ok(v1::CreateQueueResponse { queue_generation: 3, created: true });
+    let created = asking.await.unwrap().unwrap();
+    assert!(created.created && created.queue_generation == 3);
+}

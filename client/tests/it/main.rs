@@ -1,0 +1,9 @@
+//! The client's laws, held against a broker that is the test itself: every call arrives as a value, and the test
+//! answers, refuses or loses it. Real sockets, no real broker; nothing here waits by sleeping.
+
+mod calls;
+mod consumer;
+mod fake;
+mod producer;
+mod producer_laws;
+mod reader;

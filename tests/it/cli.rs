@@ -1,0 +1,107 @@
+//! The command as people and scripts use it: verbs, exit codes, clear refusals.
+
+use std::{
+    io::Write as _,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use crate::world::{BrokerProcess, ended, lockstep, run};
+
+#[test]
+fn a_message_goes_in_is_seen_taken_and_finished() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    assert_eq!(with(&["queue", "create", "a.fifo"]).0, 0);
+    assert_eq!(with(&["send", "a.fifo", "--group", "g", "hello"]).0, 0);
+    let (code, out, _) = with(&["send", "a.fifo", "--group", "g", "hello", "--json"]);
+    assert!(code == 0 && out.contains("\"duplicate\":true"), "{out}");
+    assert!(with(&["tail", "a.fifo"]).1.contains("available group g: hello"));
+    let (_, out, _) = with(&["receive", "a.fifo", "--json"]);
+    let delivery: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(delivery["body"], "hello");
+    let handle = delivery["receipt_handle"].as_str().unwrap();
+    assert_eq!(with(&["delete", "a.fifo", handle]).0, 0);
+    assert!(with(&["delete", "a.fifo", handle]).1.contains("already gone"));
+    assert_eq!(with(&["receive", "a.fifo"]).1, "");
+    assert_eq!(broker.terminate(), Some(0));
+}
+
+#[test]
+fn stdin_is_a_source_and_stops_at_the_bad_line() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    run(&["--endpoint", &broker.endpoint, "queue", "create", "a.fifo"]);
+    let mut child = lockstep(&["--endpoint", &broker.endpoint, "send", "a.fifo", "--group-by", "c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"{\"c\":\"x\",\"n\":1}\n{\"c\":\"x\",\"n\":2}\noops\n{\"c\":\"x\"}\n").unwrap();
+    let (code, out, err) = ended(&child.wait_with_output().unwrap());
+    assert_eq!((code, out.lines().count()), (1, 2), "{err}");
+    assert!(err.contains("line 3") && err.contains("2 messages were sent"), "{err}");
+}
+
+#[test]
+fn exit_codes_say_what_kind_of_failure_it_was() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let usage = run(&["queue", "create"]);
+    assert_eq!(usage.status.code(), Some(2));
+    let (code, _, err) = ended(&run(&["--endpoint", &broker.endpoint, "queue", "describe", "none.fifo"]));
+    assert!(code == 4 && err.contains("does not exist"), "{code} {err}");
+    let (code, _, err) = ended(&run(&["--endpoint", &broker.endpoint, "queue", "create", "bad name.fifo"]));
+    assert!(code == 4 && err.contains("L1"), "{code} {err}");
+    let endpoint = broker.endpoint.clone();
+    broker.kill();
+    let (code, _, err) = ended(&run(&["--endpoint", &endpoint, "--patience", "0", "queue", "list"]));
+    assert!(code == 3 && err.contains("cannot reach"), "{code} {err}");
+}
+
+#[test]
+fn a_data_directory_in_use_and_a_taken_port_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let (code, _, err) = ended(&run(&["serve", "--listen", "127.0.0.1:0", "--data", data.path().to_str().unwrap()]));
+    assert!(code == 4 && err.contains("in use") && !err.contains("panicked"), "{code} {err}");
+    let other = tempfile::tempdir().unwrap();
+    let address = broker.endpoint.strip_prefix("http://").unwrap();
+    let (code, _, err) = ended(&run(&["serve", "--listen", address, "--data", other.path().to_str().unwrap()]));
+    assert!(code == 4 && err.contains(address), "{code} {err}");
+}
+
+#[test]
+fn sigterm_ends_it_within_two_seconds_with_a_poll_open() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    run(&["--endpoint", &broker.endpoint, "queue", "create", "a.fifo"]);
+    let poll = lockstep(&["--endpoint", &broker.endpoint, "receive", "a.fifo", "--wait", "20"]).spawn().unwrap();
+    let began = Instant::now();
+    assert_eq!(broker.terminate(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let (code, out, _) = ended(&poll.wait_with_output().unwrap());
+    // The poll was open and is answered empty, or it had not begun and could not reach anyone.
+    assert!(matches!(code, 0 | 3) && out.is_empty(), "{code}");
+}
+
+#[test]
+fn settings_come_from_flag_environment_and_file_in_this_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lockstep.toml");
+    std::fs::write(&file, "endpoint = \"http://127.0.0.1:1/file\"\npatience = 0\n").unwrap();
+    let named = |environment: Option<&str>, flags: &[&str]| {
+        let mut command = lockstep(flags);
+        command.args(["--config", file.to_str().unwrap(), "queue", "list"]);
+        if let Some(endpoint) = environment {
+            command.env("LOCKSTEP_ENDPOINT", endpoint);
+        }
+        ended(&command.output().unwrap()).2
+    };
+    assert!(named(None, &[]).contains("127.0.0.1:1/file"));
+    assert!(named(Some("http://127.0.0.1:1/variable"), &[]).contains("127.0.0.1:1/variable"));
+    let flag = ["--endpoint", "http://127.0.0.1:1/flag"];
+    assert!(named(Some("http://127.0.0.1:1/variable"), &flag).contains("127.0.0.1:1/flag"));
+}
