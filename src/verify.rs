@@ -13,7 +13,7 @@ use crate::{
     exit::{Found, Usage},
     pipeline::{
         facts::RunFacts,
-        input::{Filter, Lines, Mapping},
+        input::{self, Filter, Lines, Mapping},
         verdict::{Comparison, Counts, Expected, Verdict},
     },
 };
@@ -55,11 +55,12 @@ pub(crate) fn judge(out: &Path, path: &Path, accepted: Option<u64>) -> anyhow::R
     let output = Output::open(out).map_err(|error| Found(error.to_string()))?;
     let header = output.header();
     let facts = RunFacts::from_header(header)?;
-    let source = Source::read(path, &facts.mapping()?, facts.skip_bad, header.job)?;
-    if source.digest != facts.input_digest {
-        let (path, now, then) = (path.display(), &source.digest, &facts.input_digest);
-        return Err(Found(format!("{path} is not the input of this run: SHA-256 {now}, the run's was {then}")).into());
+    let digest = input::digest(path)?;
+    if digest != facts.input_digest {
+        let (path, then) = (path.display(), &facts.input_digest);
+        return Err(Found(format!("{path} is not the input of this run: SHA-256 {digest}, the run's was {then}")).into());
     }
+    let source = Source::read(path, &facts.mapping()?, facts.skip_bad, header.job)?;
     let (sent, distinct) = (source.lines, source.messages.len() as u64);
     let mut comparison = Comparison::new(source.expected(header.job)?.into_iter());
     let mut processed = 0;
@@ -76,7 +77,6 @@ pub(crate) fn judge(out: &Path, path: &Path, accepted: Option<u64>) -> anyhow::R
 
 /// An input as it must arrive.
 struct Source {
-    digest: String,
     lines: u64,
     /// (group, body) of every different id, in arrival order.
     messages: Vec<(String, String)>,
@@ -100,7 +100,7 @@ impl Source {
                 Err(what) => return Err(Found(format!("{}, line {number}: {what}", path.display())).into()),
             }
         }
-        Ok(Self { digest: lines.digest(), lines: good, messages })
+        Ok(Self { lines: good, messages })
     }
 
     /// The lines that the job must have published.

@@ -27,8 +27,8 @@ pub use failure::{Failure, Invalid};
 pub use handle::{
     ClaimPages, ClaimedBody, Delivery, Handle, NewCommit, NewMessage, NewOutput, NewTarget, NewValue, Peeked, ReadValue,
 };
-pub use receipts::{GarbageHandle, ReceiptKeyError, Receipts};
 pub use lockstep_journal::OpenError;
+pub use receipts::{GarbageHandle, ReceiptKeyError, Receipts};
 pub use recovery::RecoveryError;
 pub use space::Reserves;
 pub use start::{Broker, BrokerSettings, ClockChoice, JournalChoice, ServeError, StartError};

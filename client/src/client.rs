@@ -171,7 +171,9 @@ impl Client {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        self.call_within(repeat, self.policy.time_limit.saturating_add(wait), call).await
+        let limit = self.policy.time_limit;
+        let limit = if limit.is_zero() { limit } else { limit.saturating_add(wait) };
+        self.call_within(repeat, limit, call).await
     }
 
     /// Makes a call under the policy, but with another time limit.

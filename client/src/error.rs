@@ -194,7 +194,7 @@ mod tests {
 
     fn refused(code: Code, domain: &str) -> Status {
         let rule = HashMap::from([("rule".to_owned(), "S2".to_owned())]);
-        Status::with_error_details(code, "no id", ErrorDetails::with_error_info("MissingId", domain, rule))
+        Status::with_error_details(code, "no id", ErrorDetails::with_error_info("MISSING_ID", domain, rule))
     }
 
     #[test]
@@ -208,8 +208,8 @@ mod tests {
                 continue;
             }
             let Failure::Final(error) = failure else { panic!("{code:?}") };
-            assert_eq!(error.reason(), Some("MissingId"), "{code:?}");
-            assert_eq!(error.to_string(), "refused: no id (MissingId, rule S2)");
+            assert_eq!(error.reason(), Some("MISSING_ID"), "{code:?}");
+            assert_eq!(error.to_string(), "refused: no id (MISSING_ID, rule S2)");
             assert!(!error.is_retryable());
         }
     }

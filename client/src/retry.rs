@@ -19,8 +19,9 @@ pub struct RetryPolicy {
     pub first_backoff: Duration,
     /// No pause is longer. 2 s.
     pub max_backoff: Duration,
-    /// All tries and pauses of a call together, not counting the time it asked the broker to wait. 60 s. A
-    /// [`Producer`](crate::Producer) has its own limit (H11) and does not use this one for its sends.
+    /// All tries and pauses of a call together, not counting the time it asked the broker to wait. 60 s. Zero means
+    /// [`RetryPolicy::ONCE`]. A [`Producer`](crate::Producer) has its own limit (H11) and does not use this one for
+    /// its sends.
     pub time_limit: Duration,
 }
 
@@ -35,6 +36,11 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// One try and no limit to it: it ends with its answer or with its connection. For callers that retry by
+    /// themselves.
+    pub const ONCE: RetryPolicy =
+        RetryPolicy { first_backoff: Duration::ZERO, max_backoff: Duration::ZERO, time_limit: Duration::ZERO };
+
     /// The pause after the `failed`-th failure (0 is the first): evenly spread between nothing and the cap of the turn.
     pub(crate) fn pause(&self, failed: u32) -> Duration {
         let factor = 2_u32.saturating_pow(failed.min(20));
@@ -81,7 +87,8 @@ pub(crate) enum GaveUp {
     Unsent(String),
 }
 
-/// Tries `call` until it is answered, it may not be repeated, or `limit` has passed since `start`.
+/// Tries `call` until it is answered, it may not be repeated, or `limit` has passed since `start`; a limit of zero is
+/// one try that takes as long as it takes.
 pub(crate) async fn run<T, F, Fut>(
     policy: &RetryPolicy,
     repeat: Repeat,
@@ -97,7 +104,7 @@ where
     // The text of the last try whose effect is unknown: one such try makes the whole call's outcome unknown.
     let mut unknown: Option<String> = None;
     loop {
-        let left = limit.saturating_sub(start.elapsed());
+        let left = if limit.is_zero() { Duration::MAX } else { limit.saturating_sub(start.elapsed()) };
         let failure = match tokio::time::timeout(left, call()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(status)) => Failure::from(status),
@@ -168,6 +175,22 @@ mod tests {
         let (count, result) = tries(Repeat::Always, |_| Err(Status::unavailable("never"))).await;
         assert!(count > 5 && matches!(result, Err(GaveUp::Unknown(text)) if text == "never"));
         assert!(before.elapsed() <= Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_of_zero_is_one_try_that_takes_as_long_as_it_takes() {
+        for (fails, expected) in [(true, None), (false, Some(7))] {
+            let mut tries = 0;
+            let answer = run(&RetryPolicy::ONCE, Repeat::Always, Start::now(), Duration::ZERO, || {
+                tries += 1;
+                async move {
+                    tokio::time::sleep(Duration::from_secs(3_600)).await;
+                    if fails { Err(Status::unavailable("lost")) } else { Ok(7) }
+                }
+            });
+            assert_eq!(answer.await.ok(), expected);
+            assert_eq!(tries, 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]

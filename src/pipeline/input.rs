@@ -235,6 +235,13 @@ impl Lines {
     }
 }
 
+/// The SHA-256 of a file's uncompressed bytes, in hexadecimal.
+pub(crate) fn digest(path: &Path) -> anyhow::Result<String> {
+    let mut lines = Lines::open(path)?;
+    while lines.next_line().with_context(|| format!("cannot read {}", path.display()))?.is_some() {}
+    Ok(lines.digest())
+}
+
 /// What a whole input holds.
 #[derive(Debug)]
 pub(crate) struct Checked {

@@ -53,9 +53,9 @@ impl Ledger {
     }
 }
 
-/// A client that does not try again: what it is not told, it does not know.
+/// A client that soon gives up: what it is not told, it does not know.
 async fn client(endpoint: &str) -> Client {
-    let retry = RetryPolicy { time_limit: Duration::ZERO, ..RetryPolicy::default() };
+    let retry = RetryPolicy { time_limit: Duration::from_millis(500), ..RetryPolicy::default() };
     Client::builder(endpoint).retry(retry).connect_lazy().unwrap()
 }
 

@@ -157,7 +157,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Refused`] when fenced, burnt, over a limit, or when an output is not accepted: nothing happened.
-    /// With the reason `OutcomeForgotten` the opposite may be true: read the records, redo nothing.
+    /// With the reason `OUTCOME_FORGOTTEN` the opposite may be true: read the records, redo nothing.
     pub async fn commit(&self, request: v1::CommitRequest) -> Result<Committed, Error> {
         let call = || {
             let (mut rpc, request) = (self.readers(), request.clone());

@@ -54,7 +54,7 @@ impl ProducerBuilder {
     }
 
     /// Every send names this queue generation: when the queue was made anew, each is refused with
-    /// `QueueGenerationChanged`, and nothing is resumed by itself (B8).
+    /// `QUEUE_GENERATION_CHANGED`, and nothing is resumed by itself (B8).
     #[must_use]
     pub fn generation(mut self, generation: u64) -> Self {
         self.generation = Some(generation);
@@ -130,7 +130,7 @@ impl Shared {
 /// What it keeps, without a session (B3):
 /// - a message's key is fixed before its first try, and every further try uses it, so no message is stored twice;
 /// - at most one call of a group is unanswered at a time, and a group **stops** at its first message that was not
-///   accepted, for whatever reason: its later messages are not sent and answer the reason `EarlierRejected`, until
+///   accepted, for whatever reason: its later messages are not sent and answer the reason `EARLIER_REJECTED`, until
 ///   [`Producer::resume_group`] is called. So nothing overtakes;
 /// - groups do not wait for each other, up to the limit of calls; messages that wait at the same time share calls of
 ///   at most 1,000 messages and 1 MiB (H1);
@@ -153,7 +153,7 @@ impl Producer {
     /// Sends a message and waits for its outcome. A duplicate is a success with the first one's identity (S6).
     ///
     /// # Errors
-    /// - [`Error::Refused`] with the rule, or `EarlierRejected` when its group is stopped: it is not stored.
+    /// - [`Error::Refused`] with the rule, or `EARLIER_REJECTED` when its group is stopped: it is not stored.
     /// - [`Error::OutcomeUnknown`] when the deduplication window is nearly over: it may or may not be stored (H11).
     /// - [`Error::Unavailable`] when the outcome is unknown after the time given to it, or as the window is unknown
     ///   after the client's own time limit; the same message with the same id may be sent again within the window.

@@ -29,11 +29,11 @@ async fn a_refusal_carries_code_reason_message_and_rule() {
             async move { client.describe_queue("q.fifo").await }
         });
         let Call::DescribeQueueRequest(_, reply) = broker.next().await else { panic!("not a describe") };
-        reply.refuse(expected, "SomeReason");
+        reply.refuse(expected, "SOME_REASON");
         let error = asking.await.unwrap().unwrap_err();
         let Error::Refused { code, reason, message, rule } = &error else { panic!("{error:?}") };
-        assert_eq!((*code, reason.as_str(), rule.as_str()), (Some(expected), "SomeReason", "T1"));
-        assert_eq!(message, "SomeReason it is");
+        assert_eq!((*code, reason.as_str(), rule.as_str()), (Some(expected), "SOME_REASON", "T1"));
+        assert_eq!(message, "SOME_REASON it is");
     }
     broker.assert_idle();
 }

@@ -98,11 +98,11 @@ async fn delete_extend_and_give_back_are_tried_until_they_are_answered() {
     }
     let Call::ChangeVisibilityRequest(request, reply) = broker.next().await else { panic!("not a give-back") };
     assert_eq!(request.entry.unwrap().visibility_timeout_seconds, 0);
-    reply.refuse(Code::InvalidArgument, "MessageGone");
+    reply.refuse(Code::InvalidArgument, "MESSAGE_GONE");
     let (extended, deleted, gone) = working.await.unwrap();
     assert_eq!(extended, UNIX_EPOCH + Duration::from_secs(62));
     assert_eq!(deleted, Deleted { already_gone: true });
-    assert_eq!(gone.reason(), Some("MessageGone"));
+    assert_eq!(gone.reason(), Some("MESSAGE_GONE"));
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn many_deletes_go_in_order_in_calls_of_a_thousand() {
         let Call::DeleteBatchRequest(request, reply) = broker.next().await else { panic!("not a delete") };
         assert_eq!(request.receipt_handles, (from..to).map(|n| format!("r{n}")).collect::<Vec<_>>());
         let outcome = |n| match n {
-            1_001 => v1::delete_result::Outcome::Refused(entry_refusal("Expired")),
+            1_001 => v1::delete_result::Outcome::Refused(entry_refusal("EXPIRED")),
             _ => v1::delete_result::Outcome::Deleted(v1::DeleteResponse { already_gone: false }),
         };
         let results = (from..to).map(|n| v1::DeleteResult { outcome: Some(outcome(n)) }).collect();
@@ -127,5 +127,5 @@ async fn many_deletes_go_in_order_in_calls_of_a_thousand() {
     let results = working.await.unwrap();
     assert_eq!(results.len(), 1_002);
     assert!(results[..1_001].iter().all(Result::is_ok));
-    assert_eq!(results[1_001].as_ref().unwrap_err().reason(), Some("Expired"));
+    assert_eq!(results[1_001].as_ref().unwrap_err().reason(), Some("EXPIRED"));
 }

@@ -42,7 +42,7 @@ impl<T> Reply<T> {
 
 /// A refusal as the real broker words it.
 pub(crate) fn refusal(code: Code, reason: &str) -> Status {
-    let rule = [("rule".to_owned(), "T1".to_owned())].into();
+    let rule: std::collections::HashMap<_, _> = [("rule".to_owned(), "T1".to_owned())].into();
     let details = ErrorDetails::with_error_info(reason, "lockstep", rule);
     Status::with_error_details(code, format!("{reason} it is"), details)
 }

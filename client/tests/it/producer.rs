@@ -113,17 +113,17 @@ async fn a_group_stops_at_its_first_refusal_until_it_is_resumed() {
     let call = broker.next_send().await;
     assert_eq!(call.ids(), ["a1", "b1", "a2", "a3", "b2"]);
     let (a1, b1, b2) = (accepted(&call.entries[0]), accepted(&call.entries[1]), accepted(&call.entries[4]));
-    let refused = [Err(entry_refusal("TooLong")), Err(entry_refusal("EarlierRejected"))];
+    let refused = [Err(entry_refusal("TOO_LONG")), Err(entry_refusal("EARLIER_REJECTED"))];
     let [too_long, behind] = refused;
     call.answer(vec![Ok(a1), Ok(b1), too_long, behind, Ok(b2)]);
     let outcomes = outcomes.await.unwrap();
     let reasons: Vec<_> =
         outcomes.iter().map(|outcome| outcome.as_ref().map_or_else(Error::reason, |_| None)).collect();
-    assert_eq!(reasons, [None, None, Some("TooLong"), Some("EarlierRejected"), None]);
+    assert_eq!(reasons, [None, None, Some("TOO_LONG"), Some("EARLIER_REJECTED"), None]);
     assert_eq!(producer.stopped_groups(), ["a"]);
 
     let turned_away = producer.send(message("a", "a4")).await.unwrap_err();
-    assert_eq!(turned_away.reason(), Some("EarlierRejected"));
+    assert_eq!(turned_away.reason(), Some("EARLIER_REJECTED"));
     broker.assert_idle();
     assert!(producer.resume_group("a"));
     let ticket = producer.enqueue(message("a", "a5")).await;
@@ -141,18 +141,18 @@ async fn one_bad_message_does_not_turn_away_the_neighbours_of_its_call() {
     });
     let call = broker.next_send().await;
     assert_eq!(call.entries.len(), 3);
-    call.fail(refusal(Code::InvalidArgument, "BadId"));
+    call.fail(refusal(Code::InvalidArgument, "BAD_ID"));
     for _ in 0..3 {
         let call = broker.next_send().await;
         match call.ids()[..] {
-            ["bad"] => call.fail(refusal(Code::InvalidArgument, "BadId")),
+            ["bad"] => call.fail(refusal(Code::InvalidArgument, "BAD_ID")),
             [_] => call.accept(),
             _ => panic!("each goes alone"),
         }
     }
     let outcomes = tickets.await.unwrap();
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
-    assert_eq!(outcomes[1].as_ref().unwrap_err().reason(), Some("BadId"));
+    assert_eq!(outcomes[1].as_ref().unwrap_err().reason(), Some("BAD_ID"));
     broker.assert_idle();
 }
 
@@ -162,8 +162,8 @@ async fn a_changed_queue_generation_is_final() {
     let ticket = producer.enqueue(message("g", "a")).await;
     let call = broker.next_send().await;
     assert_eq!(call.generation, Some(7));
-    call.fail(refusal(Code::FailedPrecondition, "QueueGenerationChanged"));
-    assert_eq!(ticket.await.unwrap_err().reason(), Some("QueueGenerationChanged"));
+    call.fail(refusal(Code::FailedPrecondition, "QUEUE_GENERATION_CHANGED"));
+    assert_eq!(ticket.await.unwrap_err().reason(), Some("QUEUE_GENERATION_CHANGED"));
     assert_eq!(producer.stopped_groups(), ["g"]);
     broker.assert_idle();
 }
@@ -205,7 +205,7 @@ async fn half_a_minute_before_the_window_ends_the_outcome_is_unknown_and_no_try_
     let Error::OutcomeUnknown { group, deduplication_id, window, .. } = &unknown else { panic!("{unknown:?}") };
     assert_eq!((group.as_str(), deduplication_id.as_str(), window.as_secs()), ("g", "a", 300));
     assert!(!unknown.is_retryable(), "sending it again could store it twice");
-    assert_eq!(behind.await.unwrap_err().reason(), Some("EarlierRejected"));
+    assert_eq!(behind.await.unwrap_err().reason(), Some("EARLIER_REJECTED"));
     assert_eq!(producer.stopped_groups(), ["g"]);
     unanswered.accept();
     broker.assert_idle();
@@ -335,8 +335,8 @@ async fn a_window_that_cannot_be_read_stops_the_group_and_sends_nothing() {
     let ticket = producer.enqueue(message("g", "a")).await;
     let crate::fake::Call::DescribeQueueRequest(request, reply) = broker.next().await else { panic!("not a describe") };
     assert_eq!(request.queue, QUEUE);
-    reply.refuse(Code::NotFound, "QueueDoesNotExist");
-    assert_eq!(ticket.await.unwrap_err().reason(), Some("QueueDoesNotExist"));
+    reply.refuse(Code::NotFound, "QUEUE_DOES_NOT_EXIST");
+    assert_eq!(ticket.await.unwrap_err().reason(), Some("QUEUE_DOES_NOT_EXIST"));
     assert_eq!(producer.stopped_groups(), ["g"]);
     broker.assert_idle();
 }

@@ -24,11 +24,11 @@ impl Model {
         let mut rejected = HashSet::new();
         let mut judge = |entry: &v1::SendEntry| {
             if rejected.contains(&entry.message_group_id) {
-                return Err(entry_refusal("EarlierRejected"));
+                return Err(entry_refusal("EARLIER_REJECTED"));
             }
             if entry.body.ends_with(b"bad") {
                 rejected.insert(entry.message_group_id.clone());
-                return Err(entry_refusal("Bad"));
+                return Err(entry_refusal("BAD"));
             }
             let id = entry.message_deduplication_id.clone();
             let duplicate = self.keys.contains_key(&id);
@@ -103,10 +103,10 @@ fn check(model: &Model, heard: &HashMap<String, Heard>, seed: u64) {
         let mut failures = heard.iter().skip(accepted.len());
         if let Some((body, first)) = failures.next() {
             assert!(body.ends_with("bad"), "seed {seed}: {body} {first:?}");
-            assert_eq!(first.as_ref().unwrap_err().reason(), Some("Bad"), "seed {seed}");
+            assert_eq!(first.as_ref().unwrap_err().reason(), Some("BAD"), "seed {seed}");
         }
         for (_, behind) in failures {
-            assert_eq!(behind.as_ref().unwrap_err().reason(), Some("EarlierRejected"), "seed {seed}");
+            assert_eq!(behind.as_ref().unwrap_err().reason(), Some("EARLIER_REJECTED"), "seed {seed}");
         }
     }
 }

@@ -111,7 +111,7 @@ async fn a_claim_that_breaks_in_the_middle_is_read_again_from_its_start() {
 #[tokio::test]
 async fn a_fenced_reading_is_refused_and_a_disordered_one_is_no_answer() {
     let (mut broker, reader) = started().await;
-    let fenced = pieces(vec![piece(vec![], vec![claimed(1)]), Err(crate::fake::refusal(Code::Aborted, "Fenced"))]);
+    let fenced = pieces(vec![piece(vec![], vec![claimed(1)]), Err(crate::fake::refusal(Code::Aborted, "FENCED"))]);
     let falling = pieces(vec![piece(vec![], vec![claimed(2), claimed(1)])]);
     let late_value = pieces(vec![piece(vec![], vec![claimed(2)]), piece(vec![value("a")], vec![])]);
     for (contents, is_refused) in [(fenced, true), (falling, false), (late_value, false)] {
@@ -122,7 +122,7 @@ async fn a_fenced_reading_is_refused_and_a_disordered_one_is_no_answer() {
         let Call::ReadClaimRequest(_, reply) = broker.next().await else { panic!("not a read") };
         reply.ok(contents);
         let error = reading.await.unwrap().unwrap_err();
-        assert_eq!(error.reason(), is_refused.then_some("Fenced"), "{error:?}");
+        assert_eq!(error.reason(), is_refused.then_some("FENCED"), "{error:?}");
         assert!(is_refused || matches!(error, Error::Protocol(_)));
         broker.assert_idle();
     }
@@ -207,8 +207,8 @@ async fn a_commit_is_repeated_word_for_word() {
         matches!(request.target, Some(v1::commit_request::Target::Reader(target)) if target.reader_generation == 6)
     );
     assert!(request.values.iter().all(|change| change.message_group_id.is_none()));
-    reply.refuse(Code::Aborted, "ReaderFenced");
-    assert_eq!(committing.await.unwrap().unwrap_err().reason(), Some("ReaderFenced"));
+    reply.refuse(Code::Aborted, "READER_FENCED");
+    assert_eq!(committing.await.unwrap().unwrap_err().reason(), Some("READER_FENCED"));
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ fn accept(lanes: &mut Lanes, call: Vec<Entry>) {
 }
 
 fn refused() -> Error {
-    Error::Refused { code: None, reason: "Full".to_owned(), message: String::new(), rule: String::new() }
+    Error::Refused { code: None, reason: "FULL".to_owned(), message: String::new(), rule: String::new() }
 }
 
 #[test]
