@@ -13,7 +13,7 @@ use crate::{
     consumer::ConsumerBuilder,
     error::{Error, Failure},
     producer::ProducerBuilder,
-    retry::{self, GaveUp, Repeat, RetryPolicy, Start},
+    retry::{self, GaveUp, Limit, Repeat, RetryPolicy, Start},
 };
 
 /// The largest message of either direction: twice what the API's limits allow (H1).
@@ -171,17 +171,16 @@ impl Client {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let limit = self.policy.time_limit;
-        let limit = if limit.is_zero() { limit } else { limit.saturating_add(wait) };
-        self.call_within(repeat, limit, call).await
+        self.call_within(repeat, Limit::Waiting { total: self.policy.time_limit, wait }, call).await
     }
 
     /// Makes a call under the policy, but with another time limit.
-    pub(crate) async fn call_within<T, F, Fut>(&self, repeat: Repeat, limit: Duration, call: F) -> Result<T, Error>
+    pub(crate) async fn call_within<T, F, Fut>(&self, repeat: Repeat, limit: Limit, call: F) -> Result<T, Error>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
+        let limit = if self.policy.time_limit.is_zero() { Limit::Once } else { limit };
         let answer = retry::run(&self.policy, repeat, Start::now(), limit, call).await;
         answer.map(Response::into_inner).map_err(|gave_up| self.error(gave_up))
     }

@@ -1,85 +1,18 @@
 //! A reader's numbers, carried so that no caller has to (B6). It decides nothing: which number to claim, who takes it
 //! and when to commit is the pool's business.
 
-use std::{
-    future::{Future, IntoFuture},
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use lockstep_proto::v1::{self, commit_request::Target};
 use tonic::{Response, Status};
 
 use crate::{
     Client, Error,
-    attributes::seconds,
     calls::{ClaimAnswer, Committed, OpenedReader},
     claim::{ClaimContents, ClaimOptions, ClaimStream, Shard},
     commit::{Commit, ValuesCommit},
     retry::Repeat,
 };
-
-/// The opening of a reader; awaiting it opens it. See [`Client::open_reader`].
-#[derive(Clone, Debug)]
-#[must_use = "a reader is opened by awaiting this"]
-pub struct OpenReader {
-    client: Client,
-    request: v1::OpenReaderRequest,
-}
-
-impl OpenReader {
-    /// Gives claims of this reader back by themselves after so long, in whole seconds, parts rounded up; never unless
-    /// said so.
-    pub fn claim_limit(mut self, limit: Duration) -> Self {
-        self.request.claim_limit_seconds = Some(seconds(limit));
-        self
-    }
-
-    /// Refuses to open when the queue was made anew since (B8).
-    pub fn queue_generation(mut self, generation: u64) -> Self {
-        self.request.queue_generation = Some(generation);
-        self
-    }
-}
-
-impl IntoFuture for OpenReader {
-    type Output = Result<BatchReader, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let OpenReader { client, request } = self;
-            let opened = client.open_reader_with(request.clone()).await?;
-            let numbers = (opened.queue_generation, opened.reader_generation);
-            let mut reader = BatchReader::attach(client, request.queue, numbers.0, request.reader, numbers.1);
-            reader.opened = Some(Arc::new(opened));
-            Ok(reader)
-        })
-    }
-}
-
-impl Client {
-    /// Opens a reader (1 to 80 of `[A-Za-z0-9_-]`) of a strict queue under the caller's own instance id (same
-    /// characters, fresh for each start of the caller). Repeating it with the same instance gets the same generation;
-    /// another instance fences this one, its workers included (B6).
-    ///
-    /// Awaiting it fails with [`Error::Refused`] for a bad name, a queue that is not strict, or one made anew.
-    pub fn open_reader(
-        &self,
-        queue: impl Into<String>,
-        reader: impl Into<String>,
-        instance: impl Into<String>,
-    ) -> OpenReader {
-        let request = v1::OpenReaderRequest {
-            queue: queue.into(),
-            reader: reader.into(),
-            instance: instance.into(),
-            ..v1::OpenReaderRequest::default()
-        };
-        OpenReader { client: self.clone(), request }
-    }
-}
 
 /// A reader's handle: its queue and name and the two generations that fence it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -104,6 +37,13 @@ impl BatchReader {
     ) -> Self {
         let (queue, reader) = (queue.into().into(), reader.into().into());
         BatchReader { client, queue, queue_generation, reader, reader_generation, opened: None }
+    }
+
+    /// The handle of a reader just opened.
+    pub(crate) fn of_opening(client: Client, queue: String, reader: String, opened: OpenedReader) -> Self {
+        let (queue_generation, reader_generation) = (opened.queue_generation, opened.reader_generation);
+        let attached = BatchReader::attach(client, queue, queue_generation, reader, reader_generation);
+        BatchReader { opened: Some(Arc::new(opened)), ..attached }
     }
 
     /// The reader as it was at its opening; `None` for an attached handle.

@@ -87,13 +87,44 @@ pub(crate) enum GaveUp {
     Unsent(String),
 }
 
-/// Tries `call` until it is answered, it may not be repeated, or `limit` has passed since `start`; a limit of zero is
-/// one try that takes as long as it takes.
+/// How long the tries of a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// One try, which takes as long as it takes.
+    Once,
+    /// No try begins later, and none lasts longer.
+    Total(Duration),
+    /// As `total`, but the broker is asked to wait: that time is added once a try was sent.
+    Waiting { total: Duration, wait: Duration },
+}
+
+impl Limit {
+    /// The time for all tries, when one was sent already or is about to be.
+    fn sent(self) -> Duration {
+        match self {
+            Limit::Once => Duration::MAX,
+            Limit::Total(total) => total,
+            Limit::Waiting { total, wait } => total.saturating_add(wait),
+        }
+    }
+
+    /// The time within which another try may begin.
+    fn next_try(self, was_sent: bool) -> Duration {
+        match self {
+            Limit::Once => Duration::ZERO,
+            Limit::Total(total) => total,
+            Limit::Waiting { total, .. } if !was_sent => total,
+            Limit::Waiting { .. } => self.sent(),
+        }
+    }
+}
+
+/// Tries `call` until it is answered, it may not be repeated, or the time since `start` reaches the limit.
 pub(crate) async fn run<T, F, Fut>(
     policy: &RetryPolicy,
     repeat: Repeat,
     start: Start,
-    limit: Duration,
+    limit: Limit,
     mut call: F,
 ) -> Result<T, GaveUp>
 where
@@ -104,11 +135,11 @@ where
     // The text of the last try whose effect is unknown: one such try makes the whole call's outcome unknown.
     let mut unknown: Option<String> = None;
     loop {
-        let left = if limit.is_zero() { Duration::MAX } else { limit.saturating_sub(start.elapsed()) };
+        let left = limit.sent().saturating_sub(start.elapsed());
         let failure = match tokio::time::timeout(left, call()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(status)) => Failure::from(status),
-            Err(_) => Failure::Unknown(format!("no answer within {} s", limit.as_secs_f32())),
+            Err(_) => Failure::Unknown(format!("no answer within {} s", limit.sent().as_secs_f32())),
         };
         let last = match failure {
             Failure::Final(error) => return Err(GaveUp::Final(error)),
@@ -120,7 +151,7 @@ where
             }
         };
         let pause = policy.pause(failed);
-        if start.elapsed().saturating_add(pause) >= limit {
+        if start.elapsed().saturating_add(pause) >= limit.next_try(unknown.is_some()) {
             return Err(unknown.map_or(GaveUp::Unsent(last), GaveUp::Unknown));
         }
         tracing::debug!(failed, ?pause, last, "a call got no answer and is tried again");
@@ -142,7 +173,7 @@ mod tests {
     async fn tries(repeat: Repeat, answer: impl Fn(u32) -> Result<u32, Status>) -> (u32, Result<u32, GaveUp>) {
         let count = Cell::new(0);
         let policy = policy();
-        let result = run(&policy, repeat, Start::now(), policy.time_limit, || {
+        let result = run(&policy, repeat, Start::now(), Limit::Total(policy.time_limit), || {
             count.set(count.get() + 1);
             let answer = answer(count.get());
             async move { answer }
@@ -178,10 +209,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_of_zero_is_one_try_that_takes_as_long_as_it_takes() {
+    async fn the_brokers_wait_is_added_only_once_a_try_was_sent() {
+        let limit = Limit::Waiting { total: Duration::from_secs(10), wait: Duration::from_secs(20) };
+        let before = Instant::now();
+        let unsent = || async {
+            let mut status = Status::unavailable("nobody there");
+            status.set_source(std::sync::Arc::new(tonic::ConnectError("refused".into())));
+            Err::<(), _>(status)
+        };
+        let gave_up = run(&policy(), Repeat::Always, Start::now(), limit, unsent).await;
+        assert!(matches!(gave_up, Err(GaveUp::Unsent(_))) && before.elapsed() <= Duration::from_secs(10));
+        let before = Instant::now();
+        let silent = || std::future::pending::<Result<(), Status>>();
+        let gave_up = run(&policy(), Repeat::Always, Start::now(), limit, silent).await;
+        assert!(matches!(gave_up, Err(GaveUp::Unknown(_))) && before.elapsed() >= Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_is_one_try_that_takes_as_long_as_it_takes() {
         for (fails, expected) in [(true, None), (false, Some(7))] {
             let mut tries = 0;
-            let answer = run(&RetryPolicy::ONCE, Repeat::Always, Start::now(), Duration::ZERO, || {
+            let answer = run(&RetryPolicy::ONCE, Repeat::Always, Start::now(), Limit::Once, || {
                 tries += 1;
                 async move {
                     tokio::time::sleep(Duration::from_secs(3_600)).await;

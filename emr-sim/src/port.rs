@@ -1,5 +1,5 @@
 //! The broker as the pool needs it, in the crate's own words: a seam of eight calls, so that tests run pool and workers
-//! against a broker in memory. [`client`] puts the real one behind it. Retrying is not done here but by [`retry`].
+//! against a broker in memory. `client` puts the real one behind it. Retrying is not done here but by `retry`.
 
 mod client;
 mod retry;

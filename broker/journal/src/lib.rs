@@ -5,7 +5,7 @@
 //!
 //! Three journals stand behind the one trait: [`SledJournal`] (the default, on disk), [`MemoryJournal`] (tests) and
 //! [`FaultyJournal`] (wraps any, fails on purpose). [`conformance`] is the suite that all of them, and any later one,
-//! must pass. The bytes on disk are described in `FORMAT.md` beside this crate.
+//! must pass. The bytes on disk are described in `docs/format.md` beside this crate.
 
 pub mod conformance;
 mod encoding;

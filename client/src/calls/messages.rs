@@ -9,7 +9,7 @@ use crate::{
     Client, Error,
     delivery::{Deleted, instant},
     message::{Sent, send_result},
-    retry::Repeat,
+    retry::{Limit, Repeat},
 };
 
 const NO_WAIT: Duration = Duration::ZERO;
@@ -29,7 +29,7 @@ impl Client {
             let (mut rpc, request) = (self.messages(), request.clone());
             async move { rpc.send(request).await }
         };
-        let limit = self.retry_policy().time_limit.min(SAFE_SEND_LIMIT);
+        let limit = Limit::Total(self.retry_policy().time_limit.min(SAFE_SEND_LIMIT));
         let answer = self.call_within(Repeat::Always, limit, call).await?;
         part(answer.accepted, "accepted message").map(Sent::from)
     }
@@ -44,7 +44,7 @@ impl Client {
             let (mut rpc, request) = (self.messages(), request.clone());
             async move { rpc.send_batch(request).await }
         };
-        let limit = self.retry_policy().time_limit.min(SAFE_SEND_LIMIT);
+        let limit = Limit::Total(self.retry_policy().time_limit.min(SAFE_SEND_LIMIT));
         let answer = self.call_within(Repeat::Always, limit, call).await?;
         same_length(answer.results.len(), request.entries.len())?;
         Ok(answer.results.into_iter().map(send_result).collect())

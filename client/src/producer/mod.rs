@@ -3,20 +3,22 @@
 
 mod lanes;
 mod post;
+mod ticket;
 
 use std::{
-    future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use uuid::Uuid;
 
-use self::lanes::{Entry, Lanes, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, entry_size};
+pub use self::ticket::Ticket;
+use self::{
+    lanes::{Entry, Lanes, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, entry_size},
+    ticket::Room,
+};
 use crate::{
     Client, Error,
     message::{Message, Sent, content_id},
@@ -254,55 +256,5 @@ impl Producer {
         }
         post::start_calls(shared);
         tickets
-    }
-}
-
-/// The room of messages that came together, given back piece by piece as they are answered.
-struct Room {
-    rest: Option<OwnedSemaphorePermit>,
-    shares: usize,
-}
-
-impl Room {
-    fn of(room: OwnedSemaphorePermit, shares: usize) -> Self {
-        Room { rest: Some(room), shares }
-    }
-
-    /// An equal share of what is left; the last one is all of it.
-    fn share(&mut self) -> Option<OwnedSemaphorePermit> {
-        if self.shares <= 1 {
-            return self.rest.take();
-        }
-        let rest = self.rest.as_mut()?;
-        let share = rest.split(rest.num_permits() / self.shares);
-        self.shares -= 1;
-        share
-    }
-}
-
-/// The outcome of a message in line: a future of what [`Producer::send`] answers. Dropping it changes nothing for the
-/// message.
-#[derive(Debug)]
-pub struct Ticket {
-    deduplication_id: String,
-    outcome: oneshot::Receiver<Result<Sent, Error>>,
-}
-
-impl Ticket {
-    /// The key under which the message is sent, also when the producer made it up.
-    #[must_use]
-    pub fn deduplication_id(&self) -> &str {
-        &self.deduplication_id
-    }
-}
-
-impl Future for Ticket {
-    type Output = Result<Sent, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = ready!(Pin::new(&mut self.outcome).poll(context));
-        let ended =
-            |_| Error::Unavailable { message: "the runtime of the producer ended before the answer".to_owned() };
-        Poll::Ready(outcome.map_err(ended).flatten())
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     Error,
     calls::{part, same_length},
     message::{Sent, send_result},
-    retry::{self, GaveUp, Repeat, Start},
+    retry::{self, GaveUp, Limit, Repeat, Start},
 };
 
 /// What a queue has that does not say otherwise (S4).
@@ -91,10 +91,11 @@ async fn try_until_known(
     call.iter_mut().for_each(|entry| _ = entry.first_try.get_or_insert(now));
     let safe = window.saturating_sub(SAFETY);
     let patience = shared.options.give_up_after.unwrap_or(Duration::MAX);
+    let limit = Limit::Total(safe.min(patience));
     let entries: Vec<_> = call.iter().map(|entry| entry.wire.clone()).collect();
     let tried = match entries.as_slice() {
-        [entry] => send_one(shared, entry, start, safe.min(patience)).await,
-        entries => send_many(shared, entries, start, safe.min(patience)).await,
+        [entry] => send_one(shared, entry, start, limit).await,
+        entries => send_many(shared, entries, start, limit).await,
     };
     tried.map_err(|gave_up| match gave_up {
         GaveUp::Unknown(message) if safe <= patience => Failed::WindowEnds { window, message },
@@ -105,7 +106,7 @@ async fn try_until_known(
 type Tried = Result<Vec<Result<Sent, Error>>, GaveUp>;
 
 /// A single message has a call of its own: it may be larger than a batch, and its refusal has a code.
-async fn send_one(shared: &Shared, entry: &v1::SendEntry, start: Start, limit: Duration) -> Tried {
+async fn send_one(shared: &Shared, entry: &v1::SendEntry, start: Start, limit: Limit) -> Tried {
     let client = &shared.options.client;
     let request = v1::SendRequest {
         queue: shared.options.queue.clone(),
@@ -121,7 +122,7 @@ async fn send_one(shared: &Shared, entry: &v1::SendEntry, start: Start, limit: D
     Ok(vec![part(answer.accepted, "accepted message").map(Sent::from)])
 }
 
-async fn send_many(shared: &Shared, entries: &[v1::SendEntry], start: Start, limit: Duration) -> Tried {
+async fn send_many(shared: &Shared, entries: &[v1::SendEntry], start: Start, limit: Limit) -> Tried {
     let client = &shared.options.client;
     let request = v1::SendBatchRequest {
         queue: shared.options.queue.clone(),

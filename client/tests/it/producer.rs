@@ -24,7 +24,7 @@ async fn started(options: impl Fn(&Client) -> Producer) -> (Broker, Producer) {
     });
     broker.answer_window(300).await;
     broker.next_send().await.accept();
-    first.await.unwrap().unwrap();
+    first.await.expect("no panic").expect("it is accepted");
     (broker, producer)
 }
 

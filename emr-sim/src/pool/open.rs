@@ -97,7 +97,7 @@ impl<P: Port> Pool<P> {
     /// # Errors
     /// [`PoolError`]; whatever is committed stays so, and a later pool goes on from there.
     pub async fn run(self) -> Result<Summary, PoolError> {
-        self.run.to_the_end().await
+        self.run.until_the_end().await
     }
 }
 

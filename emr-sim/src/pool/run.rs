@@ -120,7 +120,7 @@ impl<P: Port> Run<P> {
         &self.identity
     }
 
-    pub(super) async fn to_the_end(mut self) -> Result<Summary, PoolError> {
+    pub(super) async fn until_the_end(mut self) -> Result<Summary, PoolError> {
         if let Some((publisher, asked)) = self.waiting_publisher.take() {
             self.publishing.spawn(publisher.serve(asked, self.progress.clone()));
         }

@@ -1,9 +1,8 @@
-//! The real broker behind the [`Port`], through the client library. Conversions only: no decision, no retrying (that is
-//! `retry`'s, so every call here is tried once).
+//! The real broker behind the port: the client library's calls and types turned into the pool's. Nothing is decided here.
 
 use std::time::Duration;
 
-use lockstep_client::{Client, ClaimAnswer, ClaimItem, Error, RetryPolicy, v1};
+use lockstep_client::{BatchReader, ClaimAnswer, ClaimOptions, Client, Commit, Error, RetryPolicy, ValuesCommit, v1};
 
 use super::{
     ClaimCommit, ClaimContents, ClaimLimits, Claimed, ClaimedMessage, OpenClaim, OpenedReader, Port, PortError,
@@ -11,35 +10,41 @@ use super::{
 };
 use crate::identity::Identity;
 
-/// Values of one page: as many as the broker gives at once.
-const PAGE: u32 = 1_000;
-
-/// A broker at an endpoint.
+/// The port to a broker over gRPC. Cheap to clone; the clones share a connection.
 #[derive(Debug, Clone)]
-pub struct ClientPort {
-    client: Client,
-}
+pub struct ClientPort(Client);
 
 impl ClientPort {
-    /// Names the broker; the first call connects. A connection may take `patience` to come about.
+    /// A port to the broker at `endpoint`, such as `http://127.0.0.1:9324`, that asks for so long when it does not
+    /// answer. Connects at the first call, because the broker may be restarting just now.
     ///
     /// # Errors
-    /// [`PortError::Unavailable`] when the endpoint is no address.
+    /// [`PortError::Refused`] when `endpoint` is no address.
     pub fn connect(endpoint: &str, patience: Duration) -> Result<Self, PortError> {
-        let once = RetryPolicy { time_limit: Duration::ZERO, ..RetryPolicy::default() };
-        let builder = Client::builder(endpoint).retry(once).connect_timeout(patience);
-        Ok(Self { client: builder.connect_lazy()? })
+        let policy = RetryPolicy {
+            first_backoff: Duration::from_millis(50),
+            max_backoff: Duration::from_secs(1),
+            time_limit: patience,
+        };
+        Ok(Self(Client::builder(endpoint).retry(policy).connect_lazy()?))
+    }
+
+    fn reader(&self, reader: &ReaderRef) -> BatchReader {
+        let ReaderRef { queue, queue_generation, reader, reader_generation } = reader.clone();
+        BatchReader::attach(self.0.clone(), queue, queue_generation, reader, reader_generation)
     }
 }
 
 impl From<Error> for PortError {
     fn from(error: Error) -> Self {
+        let message = error.to_string();
         match error {
-            Error::Refused { reason, message, .. } => Self::Refused { reason: Reason::parse(&reason), message },
-            Error::Unavailable { .. }
-            | Error::Unreachable { .. }
-            | Error::OutcomeUnknown { .. }
-            | Error::Protocol(_) => Self::Unavailable(error.to_string()),
+            Error::Refused { reason, .. } => Self::Refused { reason: Reason::parse(&reason), message },
+            // Not a broker's answer: asking again would hardly help, and only the broker can say what is now.
+            Error::Protocol(_) => Self::Refused { reason: Reason::Other, message },
+            Error::Unavailable { .. } | Error::Unreachable { .. } | Error::OutcomeUnknown { .. } => {
+                Self::Unavailable(message)
+            }
         }
     }
 }
@@ -50,8 +55,8 @@ impl From<v1::OpenClaim> for OpenClaim {
     }
 }
 
-fn open_claims(claims: Vec<v1::OpenClaim>) -> Vec<OpenClaim> {
-    claims.into_iter().map(OpenClaim::from).collect()
+fn all<T, U: From<T>>(of: Vec<T>) -> Vec<U> {
+    of.into_iter().map(U::from).collect()
 }
 
 impl Port for ClientPort {
@@ -62,14 +67,8 @@ impl Port for ClientPort {
         reader: &str,
         instance: &str,
     ) -> Result<OpenedReader, PortError> {
-        let request = v1::OpenReaderRequest {
-            queue: queue.to_owned(),
-            reader: reader.to_owned(),
-            instance: instance.to_owned(),
-            claim_limit_seconds: None,
-            queue_generation: Some(queue_generation),
-        };
-        let opened = self.client.open_reader_with(request).await?;
+        let opened = self.0.open_reader(queue, reader, instance).queue_generation(queue_generation).await?;
+        let opened = opened.opened().cloned().expect("a reader that was just opened knows how it was opened");
         Ok(OpenedReader {
             identity: Identity {
                 journal_id: opened.journal_id,
@@ -77,26 +76,21 @@ impl Port for ClientPort {
                 reader_id: opened.reader_id,
             },
             reader_generation: opened.reader_generation,
-            open_claims: open_claims(opened.open_claims),
+            open_claims: all(opened.open_claims),
             last_number: opened.last_number,
             commits: opened.commits,
         })
     }
 
     async fn claim(&self, reader: &ReaderRef, number: u64, limits: ClaimLimits) -> Result<Claimed, PortError> {
-        let request = v1::ClaimRequest {
-            queue: reader.queue.clone(),
-            queue_generation: reader.queue_generation,
-            reader: reader.reader.clone(),
-            reader_generation: reader.reader_generation,
-            number,
+        let options = ClaimOptions {
             max_messages: limits.max_messages,
             max_bytes: limits.max_bytes,
-            wait_seconds: limits.wait_seconds,
+            wait: Duration::from_secs(limits.wait_seconds.into()),
             min_messages: limits.min_messages,
-            linger_ms: limits.linger_ms,
+            linger: Duration::from_millis(limits.linger_ms.into()),
         };
-        Ok(match self.client.claim(request).await? {
+        Ok(match self.reader(reader).claim(number, options).await? {
             ClaimAnswer::Open(claim) => Claimed::Open(claim.into()),
             ClaimAnswer::Empty => Claimed::Empty,
             ClaimAnswer::Committed { .. } => Claimed::Committed,
@@ -111,85 +105,46 @@ impl Port for ClientPort {
         worker: &str,
         previous_failed: bool,
     ) -> Result<OpenClaim, PortError> {
-        let request = v1::TakeClaimRequest {
-            queue: reader.queue.clone(),
-            queue_generation: reader.queue_generation,
-            reader: reader.reader.clone(),
-            reader_generation: reader.reader_generation,
-            number,
-            worker: worker.to_owned(),
-            previous_failed,
-        };
-        Ok(self.client.take_claim(request).await?.into())
+        Ok(self.reader(reader).take(number, worker, previous_failed).await?.into())
     }
 
     async fn read_claim(&self, reader: &ReaderRef, number: u64, epoch: u64) -> Result<ClaimContents, PortError> {
-        let request = v1::ReadClaimRequest {
-            queue: reader.queue.clone(),
-            queue_generation: reader.queue_generation,
-            reader: reader.reader.clone(),
-            number,
-            epoch,
-            shard: 0,
-            shards: 0,
-        };
-        let mut stream = self.client.read_claim(request).await?;
-        let mut contents = ClaimContents::default();
-        while let Some(item) = stream.next().await? {
-            match item {
-                ClaimItem::Value(value) => contents.values.push(StoredValue {
-                    group: value.message_group_id.unwrap_or_default(),
-                    key: value.key,
-                    value: value.value.to_vec(),
-                }),
-                ClaimItem::Message(message) => contents.messages.push(ClaimedMessage {
-                    message_id: message.message_id,
-                    group: message.message_group_id,
-                    sequence_number: message.sequence_number,
-                    body: message.body.to_vec(),
-                }),
-            }
-        }
-        Ok(contents)
+        let contents = self.reader(reader).read(number, epoch).await?;
+        let values = contents.values.into_iter().filter_map(|value| {
+            let group = value.message_group_id?;
+            Some(StoredValue { group, key: value.key, value: value.value.into() })
+        });
+        let messages = contents.messages.into_iter().map(|message| ClaimedMessage {
+            message_id: message.message_id,
+            group: message.message_group_id,
+            sequence_number: message.sequence_number,
+            body: message.body.into(),
+        });
+        Ok(ClaimContents { values: values.collect(), messages: messages.collect() })
     }
 
     async fn commit_claim(&self, reader: &ReaderRef, commit: &ClaimCommit) -> Result<u64, PortError> {
-        let target = v1::ClaimTarget {
-            reader: reader.reader.clone(),
-            reader_generation: reader.reader_generation,
-            number: commit.number,
-            epoch: commit.epoch,
-            record: commit.record.clone().into(),
-        };
-        let values = commit.values.iter().map(|change| v1::ValueChange {
-            message_group_id: Some(change.group.clone()),
-            key: change.key.clone(),
-            value: change.value.clone().map(Into::into),
-        });
-        let request = commit_request(
-            reader,
-            &commit.commit_id,
-            v1::commit_request::Target::Claim(target),
-            values.collect(),
-        );
-        Ok(self.client.commit(request).await?.commit_number)
+        let ClaimCommit { commit_id, number, epoch, record, values } = commit.clone();
+        let mut commit = Commit::new(commit_id, number, epoch).record(record);
+        for change in values {
+            commit = match change.value {
+                Some(value) => commit.set(change.group, change.key, value),
+                None => commit.remove(change.group, change.key),
+            };
+        }
+        Ok(self.reader(reader).commit(&commit).await?.commit_number)
     }
 
     async fn commit_reader(&self, reader: &ReaderRef, commit: &ReaderCommit) -> Result<(), PortError> {
-        let target =
-            v1::ReaderTarget { reader: reader.reader.clone(), reader_generation: reader.reader_generation };
-        let values = commit.values.iter().map(|(key, value)| v1::ValueChange {
-            message_group_id: None,
-            key: key.clone(),
-            value: value.clone().map(Into::into),
-        });
-        let request = commit_request(
-            reader,
-            &commit.commit_id,
-            v1::commit_request::Target::Reader(target),
-            values.collect(),
-        );
-        self.client.commit(request).await?;
+        let ReaderCommit { commit_id, values } = commit.clone();
+        let mut commit = ValuesCommit::new(commit_id);
+        for (key, value) in values {
+            commit = match value {
+                Some(value) => commit.set(key, value),
+                None => commit.remove(key),
+            };
+        }
+        self.reader(reader).commit_values(&commit).await?;
         Ok(())
     }
 
@@ -200,46 +155,26 @@ impl Port for ClientPort {
             message_group_id: None,
             key_prefix: key_prefix.to_owned(),
             after: after.to_owned(),
-            max_results: PAGE,
+            max_results: 1_000,
         };
-        let page = self.client.read_values(request).await?;
-        Ok(ValuesPage {
-            values: page.values.into_iter().map(|value| (value.key, value.value.to_vec())).collect(),
-            next: Some(page.next).filter(|next| !next.is_empty()),
-        })
+        let page = self.0.read_values(request).await?;
+        let values = page.values.into_iter().map(|value| (value.key, value.value.into())).collect();
+        Ok(ValuesPage { values, next: Some(page.next).filter(|next| !next.is_empty()) })
     }
 
     async fn describe_reader(&self, reader: &ReaderRef) -> Result<ReaderState, PortError> {
-        let found = self.client.describe_reader(&reader.queue, &reader.reader).await?;
+        let described = self.0.describe_reader(&reader.queue, &reader.reader).await?;
         Ok(ReaderState {
-            reader_generation: found.reader_generation,
-            open_claims: open_claims(found.open_claims),
-            last_number: found.last_number,
-            commits: found.commits,
+            reader_generation: described.reader_generation,
+            open_claims: all(described.open_claims),
+            last_number: described.last_number,
+            commits: described.commits,
         })
     }
 
     async fn describe_queue(&self, reader: &ReaderRef) -> Result<QueueState, PortError> {
-        let found = self.client.describe_queue(&reader.queue).await?;
-        Ok(QueueState {
-            queue_generation: found.queue_generation,
-            messages: found.messages_available + found.messages_in_flight + found.messages_claimed,
-        })
-    }
-}
-
-fn commit_request(
-    reader: &ReaderRef,
-    commit_id: &str,
-    target: v1::commit_request::Target,
-    values: Vec<v1::ValueChange>,
-) -> v1::CommitRequest {
-    v1::CommitRequest {
-        queue: reader.queue.clone(),
-        queue_generation: reader.queue_generation,
-        commit_id: commit_id.to_owned(),
-        target: Some(target),
-        values,
-        outputs: Vec::new(),
+        let described = self.0.describe_queue(&reader.queue).await?;
+        let messages = described.messages_available + described.messages_in_flight + described.messages_claimed;
+        Ok(QueueState { queue_generation: described.queue_generation, messages })
     }
 }

@@ -13,13 +13,13 @@ use lockstep_emr_sim::port::{
 use lockstep_emr_sim::record;
 use tokio::sync::Notify;
 
-pub type Key = (Option<String>, String);
+pub(crate) type Key = (Option<String>, String);
 
 #[derive(Clone)]
-pub struct Message {
-    pub group: String,
-    pub body: Vec<u8>,
-    pub receives: u32,
+pub(crate) struct Message {
+    pub(crate) group: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) receives: u32,
     claim: Option<u64>,
     done: bool,
 }
@@ -36,38 +36,38 @@ enum Ended {
 }
 
 #[derive(Default)]
-pub struct Reader {
-    pub generation: u64,
-    pub instance: String,
+pub(crate) struct Reader {
+    pub(crate) generation: u64,
+    pub(crate) instance: String,
     open: BTreeMap<u64, Claim>,
     ended: BTreeMap<u64, Ended>,
     last_number: u64,
-    pub commits: u64,
-    pub values: BTreeMap<Key, Vec<u8>>,
+    pub(crate) commits: u64,
+    pub(crate) values: BTreeMap<Key, Vec<u8>>,
 }
 
-pub struct State {
-    pub queue_generation: u64,
-    pub messages: Vec<Message>,
-    pub reader: Option<Reader>,
+pub(crate) struct State {
+    pub(crate) queue_generation: u64,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) reader: Option<Reader>,
     last_epoch: u64,
     reader_commits: BTreeMap<String, ReaderCommit>,
     losses: Option<(fastrand::Rng, f64)>,
-    pub down: bool,
+    pub(crate) down: bool,
 }
 
 #[derive(Clone)]
-pub struct FakeBroker {
-    pub state: Arc<Mutex<State>>,
+pub(crate) struct FakeBroker {
+    pub(crate) state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
 }
 
-pub fn refuse<T>(reason: Reason) -> Result<T, PortError> {
+pub(crate) fn refuse<T>(reason: Reason) -> Result<T, PortError> {
     Err(PortError::Refused { reason, message: format!("{reason:?}") })
 }
 
 impl FakeBroker {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = State {
             queue_generation: 1,
             messages: Vec::new(),
@@ -80,23 +80,23 @@ impl FakeBroker {
         Self { state: Arc::new(Mutex::new(state)), changed: Arc::new(Notify::new()) }
     }
 
-    pub fn with_losses(self, seed: u64, share: f64) -> Self {
+    pub(crate) fn with_losses(self, seed: u64, share: f64) -> Self {
         self.state.lock().unwrap().losses = Some((fastrand::Rng::with_seed(seed), share));
         self
     }
 
-    pub fn send(&self, group: &str, body: &[u8]) {
+    pub(crate) fn send(&self, group: &str, body: &[u8]) {
         let message = Message { group: group.into(), body: body.to_vec(), receives: 0, claim: None, done: false };
         self.state.lock().unwrap().messages.push(message);
         self.changed.notify_waiters();
     }
 
-    pub fn open_numbers(&self) -> Vec<u64> {
+    pub(crate) fn open_numbers(&self) -> Vec<u64> {
         self.state.lock().unwrap().reader.as_ref().unwrap().open.keys().copied().collect()
     }
 
     /// Gives an open claim back, by the operator's word.
-    pub fn burn(&self, number: u64) {
+    pub(crate) fn burn(&self, number: u64) {
         let mut state = self.state.lock().unwrap();
         let reader = state.reader.as_mut().unwrap();
         let claim = reader.open.remove(&number).unwrap();
@@ -115,7 +115,6 @@ impl FakeBroker {
         }
         state.maybe_lose("lost on the way there")?;
         let answer = work(&mut state);
-        self.changed.notify_waiters();
         state.maybe_lose("lost on the way back")?;
         answer
     }
@@ -336,7 +335,9 @@ impl Port for FakeBroker {
     }
 
     async fn commit_claim(&self, reader: &ReaderRef, commit: &ClaimCommit) -> Result<u64, PortError> {
-        self.call(|state| state.commit(reader, commit))
+        let answer = self.call(|state| state.commit(reader, commit));
+        self.changed.notify_waiters();
+        answer
     }
 
     async fn commit_reader(&self, reader: &ReaderRef, commit: &ReaderCommit) -> Result<(), PortError> {

@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use crate::fake::FakeBroker;
 
 /// Starts workers as tasks over in-memory pipes.
-pub struct TaskLauncher {
-    pub broker: FakeBroker,
-    pub crash: CrashPoints,
+pub(crate) struct TaskLauncher {
+    pub(crate) broker: FakeBroker,
+    pub(crate) crash: CrashPoints,
 }
 
 impl WorkerLauncher for TaskLauncher {
@@ -47,7 +47,7 @@ impl WorkerLauncher for TaskLauncher {
     }
 }
 
-pub fn settings(out: &Path, job: JobKind) -> PoolSettings {
+pub(crate) fn settings(out: &Path, job: JobKind) -> PoolSettings {
     let run = serde_json::json!({ "input": "made" });
     let facts = RunFacts { queue: "q.fifo".into(), reader: "pool".into(), job, run };
     let mut settings = PoolSettings::new("http://unused".into(), 1, facts, out.to_owned(), 3);
@@ -57,13 +57,16 @@ pub fn settings(out: &Path, job: JobKind) -> PoolSettings {
     settings
 }
 
-pub async fn open(broker: &FakeBroker, settings: PoolSettings) -> Result<(Pool<FakeBroker>, PoolHandle), PoolError> {
+pub(crate) async fn open(
+    broker: &FakeBroker,
+    settings: PoolSettings,
+) -> Result<(Pool<FakeBroker>, PoolHandle), PoolError> {
     let launcher = TaskLauncher { broker: broker.clone(), crash: settings.crash.clone() };
     Pool::open(broker.clone(), settings, Arc::new(launcher)).await
 }
 
 /// Seeded conversations, interleaved: (group, body) in arrival order. With `one_group` all are in one.
-pub fn conversations(seed: u64, messages: usize, one_group: bool) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn conversations(seed: u64, messages: usize, one_group: bool) -> Vec<(String, Vec<u8>)> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut turns = [0; 6];
     let one = |_| {
@@ -94,7 +97,7 @@ fn expected(job: JobKind, messages: &[(String, Vec<u8>)], group: &str) -> Vec<Ve
 }
 
 /// Judges a finished output: every group's lines complete, once, in order; nothing else; nothing left over.
-pub fn judge(out: &Path, broker: &FakeBroker, job: JobKind, messages: &[(String, Vec<u8>)], one_group: bool) {
+pub(crate) fn judge(out: &Path, broker: &FakeBroker, job: JobKind, messages: &[(String, Vec<u8>)], one_group: bool) {
     let output = Output::open(out).unwrap();
     let mut lines = Vec::new();
     for file in output.verified_files() {

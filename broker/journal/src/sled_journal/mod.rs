@@ -80,7 +80,7 @@ impl Default for Seams {
 /// The default [`Journal`]: frames in one tree of sled 0.34, in a directory of its own.
 ///
 /// It keeps about 1 to 2 times the stored bytes in memory, whatever is set; limit the backlog by
-/// [`Journal::stored_bytes`] (danger 7). Files: see `FORMAT.md`.
+/// [`Journal::stored_bytes`] (danger 7). Files: see `docs/format.md`.
 pub struct SledJournal {
     /// Taken only when the journal ends. Before the directory, so that the store ends before the lock is given back.
     store: Option<Store>,
@@ -98,7 +98,7 @@ pub struct SledJournal {
 }
 
 impl SledJournal {
-    /// Opens the journal in `dir`, or creates it there. The directory may hold other files; those named in `FORMAT.md`
+    /// Opens the journal in `dir`, or creates it there. The directory may hold other files; those named in `docs/format.md`
     /// are ours. Two journals never share one.
     ///
     /// After an unclean end every byte of the store is read and written again before it is opened (H7): that takes the
