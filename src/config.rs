@@ -16,8 +16,7 @@ const DEFAULT_FILE: &str = "lockstep.toml";
 pub(crate) fn configured(command: Command, arguments: &[OsString]) -> anyhow::Result<Command> {
     let command = with_environment(command);
     let Some((path, text)) = settings_file(arguments)? else { return Ok(command) };
-    let table: toml::Table =
-        text.parse().map_err(|error| Usage(format!("{}: {error}", path.display())))?;
+    let table: toml::Table = text.parse().map_err(|error| Usage(format!("{}: {error}", path.display())))?;
     with_settings(command, &table).map_err(|what| Usage(format!("{}: {what}", path.display())).into())
 }
 

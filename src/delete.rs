@@ -27,7 +27,9 @@ pub(crate) async fn run(args: DeleteArgs, global: &Global) -> anyhow::Result<()>
             Ok(deleted) => {
                 let gone = deleted.already_gone;
                 let shown = serde_json::json!({ "receipt_handle": handle, "deleted": true, "already_gone": gone });
-                global.output().result(&shown, || if gone { "already gone".to_owned() } else { "deleted".to_owned() })?;
+                global
+                    .output()
+                    .result(&shown, || if gone { "already gone".to_owned() } else { "deleted".to_owned() })?;
             }
             Err(error) => {
                 refused += 1;

@@ -19,19 +19,21 @@ pub(crate) struct Refused(pub(crate) String);
 
 /// The exit code of an error: that of the first cause that has one.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
-    error.chain().find_map(|cause| {
-        if cause.is::<Found>() {
-            return Some(1);
-        }
-        if cause.is::<Usage>() {
-            return Some(2);
-        }
-        if cause.is::<Refused>() {
-            return Some(4);
-        }
-        cause.downcast_ref::<ClientError>().map(client_code)
-    })
-    .unwrap_or(1)
+    error
+        .chain()
+        .find_map(|cause| {
+            if cause.is::<Found>() {
+                return Some(1);
+            }
+            if cause.is::<Usage>() {
+                return Some(2);
+            }
+            if cause.is::<Refused>() {
+                return Some(4);
+            }
+            cause.downcast_ref::<ClientError>().map(client_code)
+        })
+        .unwrap_or(1)
 }
 
 fn client_code(error: &ClientError) -> u8 {

@@ -151,7 +151,7 @@ async fn course(run: &Run, endpoint: &str, broker: process::Killer) -> anyhow::R
     let launcher = Arc::new(ProcessLauncher::new(std::env::current_exe()?, vec!["worker".into()]));
     let settings = run.pool_settings(endpoint, generation)?;
     let port = ClientPort::connect(endpoint, PATIENCE).map_err(|error| Found(error.to_string()))?;
-    let (pool, handle) = Pool::open(port, settings, launcher).await.map_err(pool_error)?;
+    let (pool, handle) = Pool::open(port, settings, launcher).await.map_err(|error| pool_error(&error))?;
     let producers = Producers::start(run, endpoint, generation)?;
     let chaos = Chaos::start(run, broker, &producers, &handle);
     let shown = Shown::start(run, &producers, &handle);
@@ -172,11 +172,11 @@ async fn finish_sending(producers: &Producers, pool: &PoolHandle) -> anyhow::Res
 }
 
 async fn finish_processing(pool: Pool<ClientPort>) -> anyhow::Result<Summary> {
-    pool.run().await.map_err(pool_error)
+    pool.run().await.map_err(|error| pool_error(&error))
 }
 
 /// What a pool's end means for the exit code.
-fn pool_error(error: PoolError) -> anyhow::Error {
+fn pool_error(error: &PoolError) -> anyhow::Error {
     match error {
         PoolError::Refused(_) | PoolError::Fenced(_) | PoolError::Manifest(_) => Refused(error.to_string()).into(),
         PoolError::Settings(_)

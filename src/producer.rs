@@ -104,7 +104,9 @@ impl Sending {
             let message = match filter.message(number, line) {
                 Ok(message) => message,
                 Err(_) if settings.skip_bad => continue,
-                Err(what) => return Err(Found(format!("line {number} has changed since it was checked: {what}")).into()),
+                Err(what) => {
+                    return Err(Found(format!("line {number} has changed since it was checked: {what}")).into());
+                }
             };
             if share_of(&message.group, settings.shares) != settings.share {
                 continue;

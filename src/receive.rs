@@ -74,8 +74,10 @@ impl<'a> DeliveryShown<'a> {
         if body_only {
             return self.body.clone().into_owned();
         }
-        let mut text =
-            format!("#{} {} group {} receive {}\n{}", self.sequence_number, self.message_id, self.message_group_id, self.receive_count, self.body);
+        let mut text = format!(
+            "#{} {} group {} receive {}\n{}",
+            self.sequence_number, self.message_id, self.message_group_id, self.receive_count, self.body
+        );
         if !deleted {
             text += &format!("\n  receipt handle {}", self.receipt_handle);
         }

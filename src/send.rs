@@ -102,7 +102,9 @@ async fn send_stdin(args: &SendArgs, producer: &Producer, output: Output) -> any
         for answer in producer.send_batch(messages).await {
             match answer {
                 Ok(accepted) => show(output, &accepted)?,
-                Err(error) => return Err(anyhow::Error::new(error).context(format!("{sent} messages were sent before"))),
+                Err(error) => {
+                    return Err(anyhow::Error::new(error).context(format!("{sent} messages were sent before")));
+                }
             }
             sent += 1;
         }

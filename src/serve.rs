@@ -85,12 +85,17 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     broker.serve(listener, shutdown).await.map_err(|error| Found(format!("the broker ended: {error}")).into())
 }
 
-/// A thread that panicked may have left memory ahead of the disk: the process ends, recovery is a restart.
+/// A thread that panicked may have left memory ahead of the disk: the process ends with the reason, recovery is a
+/// restart. Reading a damaged store is the likeliest cause: sled does not survive every flipped bit.
 fn end_on_panic() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        before(info);
-        std::process::abort();
+    std::panic::set_hook(Box::new(|info| {
+        let what = info.payload_as_str().unwrap_or("no reason given");
+        let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
+        say(&format!(
+            "lockstep: the broker cannot go on: {what}{place}; nothing that was answered is undone by this. \
+             If it does so at every start, the journal is damaged: restore the data directory from a backup"
+        ));
+        std::process::exit(1);
     }));
 }
 
@@ -99,7 +104,8 @@ fn bind(address: &str) -> anyhow::Result<TcpListener> {
         .parse()
         .map_err(|_| crate::exit::Usage(format!("--listen {address}: not an address such as {DEFAULT_ADDRESS}")))?;
     TcpListener::bind(parsed).map_err(|error| {
-        Refused(format!("cannot listen on {address}: {error}; choose another --listen, or stop what listens there")).into()
+        Refused(format!("cannot listen on {address}: {error}; choose another --listen, or stop what listens there"))
+            .into()
     })
 }
 
@@ -125,7 +131,9 @@ fn start(args: &ServeArgs) -> anyhow::Result<Broker> {
                 // The system has no lock that waits only so long, so it is asked again.
                 std::thread::sleep(Duration::from_millis(20));
             }
-            Err(error @ (StartError::Recovery(_) | StartError::Thread(_))) => return Err(Found(error.to_string()).into()),
+            Err(error @ (StartError::Recovery(_) | StartError::Thread(_))) => {
+                return Err(Found(error.to_string()).into());
+            }
             Err(error @ (StartError::Journal(_) | StartError::TimeJump(_) | StartError::ReceiptKey(_))) => {
                 say(&format!("lockstep: the data directory is {}", args.data.display()));
                 return Err(Refused(error.to_string()).into());

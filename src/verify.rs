@@ -58,7 +58,9 @@ pub(crate) fn judge(out: &Path, path: &Path, accepted: Option<u64>) -> anyhow::R
     let digest = input::digest(path)?;
     if digest != facts.input_digest {
         let (path, then) = (path.display(), &facts.input_digest);
-        return Err(Found(format!("{path} is not the input of this run: SHA-256 {digest}, the run's was {then}")).into());
+        return Err(
+            Found(format!("{path} is not the input of this run: SHA-256 {digest}, the run's was {then}")).into()
+        );
     }
     let source = Source::read(path, &facts.mapping()?, facts.skip_bad, header.job)?;
     let (sent, distinct) = (source.lines, source.messages.len() as u64);

@@ -1,11 +1,15 @@
 //! The client of a Lockstep broker: messages of a group arrive in order, none lost, none twice.
 //!
-//! ```no_run
+//! ```
 //! use lockstep_client::{Client, Message, QueueAttributes};
 //!
 //! # #[tokio::main]
-//! # async fn main() -> Result<(), lockstep_client::Error> {
-//! # let endpoint = "http://127.0.0.1:9324"; // the seam: a broker in this process belongs here
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let settings = lockstep_broker::BrokerSettings::new(lockstep_broker::JournalChoice::Memory);
+//! # let broker = lockstep_broker::Broker::start(&settings)?;
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let endpoint = format!("http://{}", listener.local_addr()?);
+//! # tokio::spawn(broker.serve(listener, std::future::pending()));
 //! let client = Client::connect(endpoint).await?;
 //! client.create_queue("orders.fifo", QueueAttributes::default()).await?;
 //!

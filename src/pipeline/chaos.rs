@@ -83,8 +83,7 @@ fn plans(run: &Run) -> (Plan, Plan) {
     let total = run.input.distinct;
     let mut moment = |from: u64, to: u64| total * rng.u64(from..to) / 100;
     let mut sending: Plan = (0..BROKER_KILLS / 2).map(|_| (moment(5, 90), Victim::Broker)).collect();
-    let mut processing: Plan =
-        (0..BROKER_KILLS - BROKER_KILLS / 2).map(|_| (moment(5, 90), Victim::Broker)).collect();
+    let mut processing: Plan = (0..BROKER_KILLS - BROKER_KILLS / 2).map(|_| (moment(5, 90), Victim::Broker)).collect();
     let producers = 0..PRODUCER_KILLS;
     sending.extend(producers.map(|share| (moment(5, 80), Victim::Producer(index(share % run.producers)))));
     let workers = 0..WORKER_KILLS;

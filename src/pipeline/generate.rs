@@ -82,10 +82,10 @@ pub(crate) fn day(seed: u64) -> String {
 fn speak(rng: &mut Rng, turn: usize) -> (&'static str, &'static str) {
     let texts = match turn {
         1 => &ASKS,
-        turn if turn % 2 == 0 => &ANSWERS,
+        turn if turn.is_multiple_of(2) => &ANSWERS,
         _ => &REPLIES,
     };
-    (if turn % 2 == 0 { "agent" } else { "customer" }, texts[rng.usize(..texts.len())])
+    (if turn.is_multiple_of(2) { "agent" } else { "customer" }, texts[rng.usize(..texts.len())])
 }
 
 #[cfg(test)]

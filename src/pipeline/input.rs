@@ -277,7 +277,10 @@ pub(crate) fn check(
             }
             Err(what) if skip_bad => skipped.push((number, what)),
             Err(what) => {
-                let text = format!("{}, line {number}: {what}; nothing was sent (--skip-bad sends the others)", path.display());
+                let text = format!(
+                    "{}, line {number}: {what}; nothing was sent (--skip-bad sends the others)",
+                    path.display()
+                );
                 return Err(Found(text).into());
             }
         }
@@ -358,9 +361,13 @@ mod tests {
     #[test]
     fn bad_lines_are_named_by_rule_or_skipped_and_listed() {
         let long = format!("{{\"conversation_id\":\"{}\"}}\n", "x".repeat(129));
-        for (line, rule) in
-            [("not json\n", "not JSON"), ("\n", "L2"), ("[1]\n", "object"), ("{\"turn\":1}\n", "no field"), (&long, "L5")]
-        {
+        for (line, rule) in [
+            ("not json\n", "not JSON"),
+            ("\n", "L2"),
+            ("[1]\n", "object"),
+            ("{\"turn\":1}\n", "no field"),
+            (&long, "L5"),
+        ] {
             let error = checked(line, "content", false).unwrap_err().to_string();
             assert!(error.contains(rule) && error.contains("line 1"), "{error}");
             let skipped = checked(line, "content", true).unwrap().skipped;

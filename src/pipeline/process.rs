@@ -20,6 +20,9 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// A process that dies by a signal more often is not started again.
+const MOST_DEATHS: u64 = 100;
+
 /// Kills a supervised process; it is started again.
 #[derive(Clone)]
 pub(crate) struct Killer {
@@ -68,7 +71,9 @@ impl Supervised {
                 if status.code().is_some() {
                     bail!("{name} ended with {status}; its log says:\n{}", tail_of(&log));
                 }
-                deaths.fetch_add(1, Ordering::Relaxed);
+                if deaths.fetch_add(1, Ordering::Relaxed) == MOST_DEATHS {
+                    bail!("{name} was killed {MOST_DEATHS} times, the last time with {status}");
+                }
                 if *stopped.borrow() {
                     return Ok(());
                 }
@@ -141,12 +146,7 @@ pub(crate) fn log_file(path: &Path) -> anyhow::Result<File> {
 }
 
 /// A broker process on a listening socket that outlives it, so that its clients never meet a closed port.
-pub(crate) fn broker(
-    listener: &TcpListener,
-    data: &Path,
-    journal: &str,
-    log: &Path,
-) -> anyhow::Result<Child> {
+pub(crate) fn broker(listener: &TcpListener, data: &Path, journal: &str, log: &Path) -> anyhow::Result<Child> {
     let socket: OwnedFd = listener.try_clone().context("cannot hand over the listening socket")?.into();
     let mut command = ourselves()?;
     command.args(["serve", "--listen", "stdin", "--lock-patience", "5", "--journal", journal, "--data"]).arg(data);

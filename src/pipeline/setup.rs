@@ -4,11 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use lockstep_client::{Client, GroupDelivery, QueueAttributes};
-use lockstep_emr_sim::{
-    job::JobKind,
-    manifest,
-    pool::PoolSettings,
-};
+use lockstep_emr_sim::{job::JobKind, manifest, pool::PoolSettings};
 
 use crate::{
     exit::Usage,
@@ -49,7 +45,9 @@ impl Run {
         let (out, data) = folders(&args)?;
         if args.journal == JournalKind::Memory {
             if args.chaos {
-                return Err(Usage("--journal memory loses all when the broker is killed: not with --chaos".to_owned()).into());
+                return Err(
+                    Usage("--journal memory loses all when the broker is killed: not with --chaos".to_owned()).into()
+                );
             }
             if out.join(manifest::FILE_NAME).exists() {
                 let text = format!("--journal memory cannot continue {}: its broker has gone", out.display());

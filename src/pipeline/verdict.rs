@@ -182,10 +182,9 @@ mod tests {
     use super::*;
 
     fn compared(published: &[&str]) -> Compared {
-        let expected = ["a1", "b1", "a2", "b2"].into_iter().map(|line| Expected {
-            group: line[..1].to_owned(),
-            line: line.as_bytes().to_vec(),
-        });
+        let expected = ["a1", "b1", "a2", "b2"]
+            .into_iter()
+            .map(|line| Expected { group: line[..1].to_owned(), line: line.as_bytes().to_vec() });
         let mut comparison = Comparison::new(expected);
         for line in published {
             comparison.line(line.as_bytes(), || "here".to_owned());

@@ -39,7 +39,12 @@ fn stdin_is_a_source_and_stops_at_the_bad_line() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(b"{\"c\":\"x\",\"n\":1}\n{\"c\":\"x\",\"n\":2}\noops\n{\"c\":\"x\"}\n").unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"{\"c\":\"x\",\"n\":1}\n{\"c\":\"x\",\"n\":2}\noops\n{\"c\":\"x\"}\n")
+        .unwrap();
     let (code, out, err) = ended(&child.wait_with_output().unwrap());
     assert_eq!((code, out.lines().count()), (1, 2), "{err}");
     assert!(err.contains("line 3") && err.contains("2 messages were sent"), "{err}");

@@ -53,8 +53,18 @@ fn a_room_depends_only_on_the_rooms_below_it() {
 
 #[test]
 fn the_engine_knows_no_clock_no_disk_no_chance_and_no_hasher() {
-    let forbidden =
-        ["std::time", "SystemTime", "Instant", "std::fs", "std::net", "std::thread", "HashMap", "async ", "serde", "rand"];
+    let forbidden = [
+        "std::time",
+        "SystemTime",
+        "Instant",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "HashMap",
+        "async ",
+        "serde",
+        "rand",
+    ];
     for path in rust_files(&root().join("broker/engine/src")) {
         for (number, line) in code(&path).lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
             for word in forbidden {
@@ -88,7 +98,8 @@ fn a_front_sees_neither_engine_state_nor_journal() {
 
 #[test]
 fn every_file_says_why_it_exists_and_stays_short() {
-    let folders = ["src", "proto/src", "broker/src", "broker/engine/src", "broker/journal/src", "client/src", "emr-sim/src"];
+    let folders =
+        ["src", "proto/src", "broker/src", "broker/engine/src", "broker/journal/src", "client/src", "emr-sim/src"];
     for path in folders.iter().flat_map(|folder| rust_files(&root().join(folder))) {
         let text = code(&path);
         assert!(text.starts_with("//!"), "{} does not say why it exists", path.display());

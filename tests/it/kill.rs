@@ -182,9 +182,8 @@ async fn a_killed_broker_keeps_what_it_acknowledged() {
     let broker = BrokerProcess::start(data.path());
     let left = drain(&broker.endpoint, &ledger).await;
     let ledger = ledger.lock().unwrap();
-    let known = |number: &&u64| {
-        left.contains(number) || ledger.deleted.contains(number) || ledger.doubtful.contains(number)
-    };
+    let known =
+        |number: &&u64| left.contains(number) || ledger.deleted.contains(number) || ledger.doubtful.contains(number);
     let lost: Vec<_> = ledger.accepted.keys().filter(|number| !known(number)).collect();
     assert!(ledger.violations.is_empty(), "seed {seed}: {:?}", ledger.violations);
     assert!(lost.is_empty(), "seed {seed}: acknowledged and lost: {lost:?}");

@@ -1,5 +1,7 @@
 //! The product from outside: real processes, real sockets, SIGKILL. What a crate can prove alone stands in its own tests.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should end, and may tell")]
+
 mod cli;
 mod house;
 mod kill;

@@ -29,8 +29,7 @@ fn small_day(folder: &Path) -> String {
 fn pipeline(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let input = small_day(folder);
     let (out, data) = (folder.join("out"), folder.join("data"));
-    let fixed =
-        ["pipeline", "--input", &input, "--out", out.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let fixed = ["pipeline", "--input", &input, "--out", out.to_str().unwrap(), "--data", data.to_str().unwrap()];
     ended(&run(&[&fixed, arguments].concat()))
 }
 
@@ -86,8 +85,7 @@ fn a_run_that_was_killed_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let input = small_day(folder.path());
     let (out, data) = (folder.path().join("out"), folder.path().join("data"));
-    let arguments =
-        ["pipeline", "--input", &input, "--out", out.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let arguments = ["pipeline", "--input", &input, "--out", out.to_str().unwrap(), "--data", data.to_str().unwrap()];
     let mut first = lockstep(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // In the middle: something is published, maybe not all.
     while !out.join("manifest.jsonl").exists() && first.try_wait().unwrap().is_none() {
@@ -119,7 +117,8 @@ fn another_run_on_the_same_folder_is_refused_with_both_named() {
 fn bad_input_is_named_and_nothing_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bad.jsonl");
-    std::fs::write(&path, "{\"conversation_id\":\"a\",\"turn\":1,\"sender\":\"x\",\"text\":\"y\"}\nnonsense\n").unwrap();
+    std::fs::write(&path, "{\"conversation_id\":\"a\",\"turn\":1,\"sender\":\"x\",\"text\":\"y\"}\nnonsense\n")
+        .unwrap();
     let out = folder.path().join("out");
     let arguments = ["pipeline", "--input", path.to_str().unwrap(), "--out", out.to_str().unwrap()];
     let (code, said, err) = ended(&run(&arguments));

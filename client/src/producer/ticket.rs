@@ -10,8 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{Error, message::Sent};
 
-/// The outcome of a message in line: a future of what [`Producer::send`](crate::Producer::send) answers. Dropping it changes nothing for the
-/// message.
+/// The outcome of a message in line: a future of what [`Producer::send`](crate::Producer::send) answers. Dropping it
+/// changes nothing for the message.
 #[derive(Debug)]
 pub struct Ticket {
     pub(super) deduplication_id: String,

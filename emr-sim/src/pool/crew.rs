@@ -2,6 +2,7 @@
 //! decided in `run`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::mpsc;
@@ -140,11 +141,21 @@ impl Crew {
         self.places.iter().map(|place| place.running.as_ref().and_then(|running| running.pid)).collect()
     }
 
-    /// Ends all workers by the end of their stdin, and waits until they are gone.
-    pub(super) async fn dismiss(mut self) {
-        self.places.clear();
-        while self.listeners.join_next().await.is_some() {}
+    /// Ends all workers by the end of their stdin, and waits until they are gone; kills those that take longer than
+    /// `limit`.
+    pub(super) async fn dismiss(mut self, limit: Duration) {
+        for running in self.places.iter_mut().filter_map(|place| place.running.as_mut()) {
+            running.stdin = Box::new(tokio::io::sink());
+        }
+        if tokio::time::timeout(limit, gone(&mut self.listeners)).await.is_err() {
+            self.places().for_each(|place| self.kill(place));
+            gone(&mut self.listeners).await;
+        }
     }
+}
+
+async fn gone(listeners: &mut JoinSet<()>) {
+    while listeners.join_next().await.is_some() {}
 }
 
 /// Passes reports on until the worker's stdout ends. Answers what was no report, if that is why it stopped listening.

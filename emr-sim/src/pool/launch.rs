@@ -91,3 +91,51 @@ async fn wait(mut child: Child, mut killed: mpsc::UnboundedReceiver<()>) -> Stri
     };
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+    use super::*;
+    use crate::identity::Identity;
+    use crate::job::JobKind;
+
+    fn settings() -> WorkerSettings {
+        WorkerSettings {
+            endpoint: "http://127.0.0.1:1".into(),
+            queue: "q.fifo".into(),
+            reader: "pool".into(),
+            reader_generation: 1,
+            identity: Identity { journal_id: "j".into(), queue_generation: 1, reader_id: 1 },
+            out: "out".into(),
+            job: JobKind::Transcript,
+            worker: "w0".into(),
+            patience_seconds: 1,
+        }
+    }
+
+    /// A process that says its settings and ends with its stdin.
+    fn launch() -> Launched {
+        let script = "printf '%s\\n' \"$0\"; cat > /dev/null";
+        let launcher = ProcessLauncher::new("/bin/sh".into(), vec!["-c".into(), script.into()]);
+        launcher.launch(&settings()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_process_gets_its_settings_as_one_argument_and_ends_with_its_stdin() {
+        let launched = launch();
+        let said = BufReader::new(launched.stdout).lines().next_line().await.unwrap().unwrap();
+        assert_eq!(WorkerSettings::from_argument(&said), Ok(settings()));
+        assert!(launched.pid.is_some());
+        drop(launched.stdin);
+        assert_eq!(launched.ended.await, "exit status: 0");
+    }
+
+    #[tokio::test]
+    async fn a_process_is_killed_through_its_handle_and_reaped() {
+        let launched = launch();
+        (launched.kill)();
+        assert!(launched.ended.await.starts_with("signal: 9"));
+        (launched.kill)();
+    }
+}

@@ -197,8 +197,7 @@ impl<P: Port> Run<P> {
                 ..progress.clone()
             };
         });
-        // Past the limit the pool's drop kills what is left.
-        let _ = tokio::time::timeout(DISMISSAL, self.crew.dismiss()).await;
+        self.crew.dismiss(DISMISSAL).await;
         let worker_deaths = self.progress.borrow().worker_deaths;
         Ok(Summary { identity: self.identity, commits, messages, worker_deaths })
     }

@@ -1,6 +1,9 @@
 //! Pool and workers together, against a broker in memory: plain runs, seeded crashes at every named point with lost
 //! answers, fencing, and the ends that must be loud.
 
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test that meets the unexpected may panic")]
+#![allow(clippy::cast_possible_truncation, reason = "made data is small")]
+
 mod fake;
 mod world;
 
