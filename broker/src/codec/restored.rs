@@ -3,9 +3,10 @@
 use lockstep_engine::{
     Attributes,
     event::{Restored, RestoredLease, RestoredOutcome},
+    reply::Accepted,
     words::{
-        ActiveTime, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, QueueGeneration, QueueName,
-        ReaderId, SequenceNumber, Timestamp,
+        ActiveTime, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, Label, QueueGeneration,
+        QueueName, ReaderId, SequenceNumber, Timestamp,
     },
 };
 use lockstep_proto::storage::{self as wire, event::Fact};
@@ -66,16 +67,7 @@ pub(super) fn fact(piece: &Restored) -> Fact {
             commits: commits.0,
         }),
         Restored::Claim { queue, reader, number, epoch, worker, opened_at, lapses_at, messages } => {
-            Fact::RestoredClaim(wire::RestoredClaim {
-                queue: queue.0,
-                reader: reader.0,
-                number: number.0,
-                epoch: epoch.0,
-                worker: worker.as_ref().map(ToString::to_string),
-                opened_at: opened_at.0,
-                lapses_at_active: lapses_at.map(|at| at.0),
-                sequence_steps: words::sequence_steps(messages),
-            })
+            claim_fact((*queue, *reader, *number), *epoch, worker.as_ref(), (*opened_at, *lapses_at), messages)
         }
         Restored::EndedClaim { queue, reader, number, outcome } => {
             let (queue, reader, number, committed) = (queue.0, reader.0, number.0, write_outcome(outcome));
@@ -86,13 +78,36 @@ pub(super) fn fact(piece: &Restored) -> Fact {
             let (queue, reader, body) = (queue.0, reader.0, Some(body));
             Fact::RestoredValue(wire::RestoredValue { queue, reader, group, key, body })
         }
-        Restored::PastCommit { queue, id, digest, outputs } => Fact::RestoredPastCommit(wire::RestoredPastCommit {
-            queue: queue.0,
-            id: id.to_string(),
-            digest: words::digest_bytes(digest.0),
-            outputs: words::accepted(outputs),
-        }),
+        Restored::PastCommit { queue, id, digest, outputs } => past_commit_fact(*queue, id, *digest, outputs),
     }
+}
+
+fn claim_fact(
+    (queue, reader, number): (QueueGeneration, ReaderId, ClaimNumber),
+    epoch: Epoch,
+    worker: Option<&Label>,
+    (opened_at, lapses_at): (Timestamp, Option<ActiveTime>),
+    messages: &[SequenceNumber],
+) -> Fact {
+    Fact::RestoredClaim(wire::RestoredClaim {
+        queue: queue.0,
+        reader: reader.0,
+        number: number.0,
+        epoch: epoch.0,
+        worker: worker.map(ToString::to_string),
+        opened_at: opened_at.0,
+        lapses_at_active: lapses_at.map(|at| at.0),
+        sequence_steps: words::sequence_steps(messages),
+    })
+}
+
+fn past_commit_fact(queue: QueueGeneration, id: &Label, digest: ContentDigest, outputs: &[Accepted]) -> Fact {
+    Fact::RestoredPastCommit(wire::RestoredPastCommit {
+        queue: queue.0,
+        id: id.to_string(),
+        digest: words::digest_bytes(digest.0),
+        outputs: words::accepted(outputs),
+    })
 }
 
 fn named_queue(queue: QueueGeneration, name: &QueueName, attributes: &Attributes) -> wire::RestoredQueue {

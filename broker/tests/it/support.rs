@@ -1,6 +1,6 @@
 //! What the tests share: brokers on sockets and without, words, and futures that are looked at without waiting.
 
-use std::{future::Future, pin::Pin, task::Poll};
+use std::{future::Future, pin::Pin, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use lockstep_broker::{
@@ -159,7 +159,11 @@ pub(crate) async fn glance<T>(future: &mut Pending<'_, T>) -> Option<T> {
 
 /// Puts a poll before the sequencer and returns once a later request was answered: then the poll is parked.
 pub(crate) async fn park<'a, T>(handle: &Handle, poll: impl Future<Output = T> + Send + 'a) -> Pending<'a, T> {
-    let mut poll: Pending<'a, T> = Box::pin(poll);
+    // A poll that nothing wakes is a failure, not a test that hangs.
+    let mut poll: Pending<'a, T> =
+        Box::pin(
+            async move { tokio::time::timeout(Duration::from_secs(20), poll).await.expect("nothing woke the poll") },
+        );
     assert!(glance(&mut poll).await.is_none(), "answered at once");
     handle.list_queues(String::new(), String::new(), 1).await.expect("a turn");
     assert!(glance(&mut poll).await.is_none(), "it was to wait");

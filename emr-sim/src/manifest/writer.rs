@@ -43,7 +43,8 @@ pub enum ManifestError {
     },
 }
 
-/// The right to write to an output folder; it ends with the process, also when that is killed.
+/// The right to write to an output folder; it ends with the process, also when that is killed. A child process that is
+/// being started can keep it alive for a moment after its drop, so whoever expects it to be free asks more than once.
 #[derive(Debug)]
 pub struct OutputLock {
     _file: File,

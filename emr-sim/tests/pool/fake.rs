@@ -54,6 +54,8 @@ pub(crate) struct State {
     reader_commits: BTreeMap<String, ReaderCommit>,
     losses: Option<(fastrand::Rng, f64)>,
     pub(crate) down: bool,
+    /// Another consumer holds the queue's messages until the queue was described so often.
+    pub(crate) held_for: u32,
 }
 
 #[derive(Clone)]
@@ -76,6 +78,7 @@ impl FakeBroker {
             reader_commits: BTreeMap::new(),
             losses: None,
             down: false,
+            held_for: 0,
         };
         Self { state: Arc::new(Mutex::new(state)), changed: Arc::new(Notify::new()) }
     }
@@ -152,6 +155,9 @@ impl State {
     fn choose(&self, limits: ClaimLimits) -> Vec<usize> {
         let held = |group: &str| self.messages.iter().any(|message| message.claim.is_some() && message.group == group);
         let (mut chosen, mut bytes) = (Vec::new(), 0);
+        if self.held_for > 0 {
+            return chosen;
+        }
         for (place, message) in self.messages.iter().enumerate() {
             if message.done || held(&message.group) {
                 continue;
@@ -389,6 +395,7 @@ impl Port for FakeBroker {
 
     async fn describe_queue(&self, _: &ReaderRef) -> Result<QueueState, PortError> {
         self.call(|state| {
+            state.held_for = state.held_for.saturating_sub(1);
             let messages = state.messages.iter().filter(|message| !message.done).count() as u64;
             Ok(QueueState { queue_generation: state.queue_generation, messages })
         })

@@ -269,6 +269,20 @@ async fn a_stopped_pool_is_continued_by_the_next() {
     judge(out.path(), &broker, JobKind::Transcript, &messages, false);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_another_consumer_holds_are_waited_for() {
+    let (broker, out) = (FakeBroker::new(), tempfile::tempdir().unwrap());
+    let messages = conversations(10, 5, true);
+    for (group, body) in &messages {
+        broker.send(group, body);
+    }
+    broker.state.lock().unwrap().held_for = 2;
+    let (pool, handle) = open(&broker, settings(out.path(), JobKind::Transcript)).await.unwrap();
+    handle.no_more_messages();
+    assert_eq!(pool.run().await.unwrap().messages, 5);
+    judge(out.path(), &broker, JobKind::Transcript, &messages, true);
+}
+
 /// Starts workers that end at once.
 struct Stillborn;
 
