@@ -27,7 +27,8 @@ impl Patience {
         let mut pause = FIRST_PAUSE;
         loop {
             match call().await {
-                Err(PortError::Unavailable(why)) if began.elapsed() < self.0 => {
+                // A port that is as patient itself gives up within its last pause before the limit: not once more then.
+                Err(PortError::Unavailable(why)) if began.elapsed() + LAST_PAUSE < self.0 => {
                     tracing::debug!(%why, "asking the broker again");
                     tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                     pause = (pause * 2).min(LAST_PAUSE);
