@@ -113,7 +113,7 @@ impl Mapping {
             GroupBy::Field(field) => field_id(&object, field, "message group id")?,
         };
         let id = match &self.id_by {
-            IdBy::Content => hex(&Sha256::digest(body.as_bytes())),
+            IdBy::Content => lockstep_client::content_id(body.as_bytes()),
             IdBy::Fields(fields) => joined_id(&object, fields)?,
         };
         Ok(Message { group, id, body: body.to_owned() })

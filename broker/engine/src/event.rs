@@ -283,33 +283,3 @@ pub enum RestoredOutcome {
     Committed { id: Label, digest: ContentDigest, commit: CommitNumber, outputs: Vec<Accepted> },
     Burnt,
 }
-
-impl Event {
-    /// The queue it is about: whoever waits there may have to look again (R2).
-    #[must_use]
-    pub fn queue(&self) -> Option<QueueGeneration> {
-        match self {
-            Self::Ticked { .. } | Self::Resumed { .. } => None,
-            Self::QueueCreated { queue, .. }
-            | Self::QueueChanged { queue, .. }
-            | Self::QueuePurged { queue }
-            | Self::QueueDeleted { queue }
-            | Self::MessageSent { queue, .. }
-            | Self::MessagesReceived { queue, .. }
-            | Self::MessagesReturned { queue, .. }
-            | Self::MessagesDeleted { queue, .. }
-            | Self::VisibilityChanged { queue, .. }
-            | Self::MessagesExpired { queue, .. }
-            | Self::KeysForgotten { queue, .. }
-            | Self::ReaderOpened { queue, .. }
-            | Self::ReaderDropped { queue, .. }
-            | Self::ClaimOpened { queue, .. }
-            | Self::ClaimTaken { queue, .. }
-            | Self::ClaimBurnt { queue, .. }
-            | Self::ClaimCommitted { queue, .. }
-            | Self::DeliveriesCommitted { queue, .. }
-            | Self::ValuesCommitted { queue, .. } => Some(*queue),
-            Self::Restored(_) => None,
-        }
-    }
-}

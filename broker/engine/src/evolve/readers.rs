@@ -1,7 +1,7 @@
 //! How readers and their claims change (B1, B6).
 
 use crate::{
-    event::Event,
+    event::{Event, ValueChanged},
     state::{
         Due, State,
         message::Hold,
@@ -63,17 +63,13 @@ impl State {
                 }
                 let reader = found.reader_by_id_mut(*reader)?;
                 reader.commits = *commit;
-                for change in values {
-                    reader.put((change.group.clone(), change.key.clone()), change.body);
-                }
+                put_all(reader, values);
                 Some(())
             }
             Event::ValuesCommitted { queue, reader, id, digest, outputs, values } => {
                 let found = self.queues.get_mut(queue)?;
                 let reader = found.reader_by_id_mut(*reader)?;
-                for change in values {
-                    reader.put((change.group.clone(), change.key.clone()), change.body);
-                }
+                put_all(reader, values);
                 found.commits.insert(id.clone(), PastCommit { digest: *digest, outputs: outputs.clone() });
                 Some(())
             }
@@ -155,5 +151,12 @@ impl State {
             found.hold(*sequence, Hold::Free, None)?;
         }
         Some(())
+    }
+}
+
+/// Stores and removes values (B1).
+fn put_all(reader: &mut Reader, values: &[ValueChanged]) {
+    for change in values {
+        reader.put((change.group.clone(), change.key.clone()), change.body);
     }
 }
