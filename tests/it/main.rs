@@ -5,5 +5,7 @@
 mod cli;
 mod house;
 mod kill;
+mod load;
 mod pipeline;
+mod power;
 mod world;

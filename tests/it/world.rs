@@ -38,18 +38,30 @@ pub(crate) struct BrokerProcess {
 impl BrokerProcess {
     /// Starts a broker on a data directory and waits until it listens.
     pub(crate) fn start(data: &Path) -> Self {
-        let mut child = Self::spawn(data);
+        Self::start_with(data, &[])
+    }
+
+    /// The same, with more flags.
+    pub(crate) fn start_with(data: &Path, flags: &[&str]) -> Self {
+        let mut broker = Self::spawn_with(data, flags);
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(broker.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let endpoint = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("not ready: {line:?}"));
-        Self { endpoint: endpoint.to_owned(), child }
+        broker.endpoint = endpoint.to_owned();
+        broker
     }
 
     /// Starts a broker without waiting for it.
-    pub(crate) fn spawn(data: &Path) -> Child {
-        let data = data.to_str().unwrap();
-        let mut command = lockstep(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+    pub(crate) fn spawn_with(data: &Path, flags: &[&str]) -> Self {
+        let mut command = lockstep(&["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+        let child = command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        Self { child, endpoint: String::new() }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        // One that ended by itself meanwhile has nothing to be told.
+        let _ = kill_process(pid, signal);
     }
 
     /// SIGKILL, in the middle of whatever it does.
@@ -58,10 +70,19 @@ impl BrokerProcess {
         self.child.wait().unwrap();
     }
 
+    /// SIGSTOP: it does nothing more, and does not know it.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGTERM, without waiting for its end.
+    pub(crate) fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
     /// SIGTERM; how it ended.
     pub(crate) fn terminate(mut self) -> Option<i32> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        self.ask_to_stop();
         self.child.wait().unwrap().code()
     }
 }
