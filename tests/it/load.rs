@@ -1,6 +1,8 @@
 //! What the tests with kills and power cuts share: clients that send and consume until their broker dies, and the
 //! ledger of what they were told, which is all that may be judged. How a broker dies is not known here.
 
+#![allow(clippy::needless_update, reason = "requests grow fields that these clients do not need")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
