@@ -27,6 +27,8 @@ pub(crate) struct Bodies {
     cache: Arc<Mutex<Cache>>,
     most_bytes: u64,
     read: Arc<Read>,
+    /// Reads in the caller's own step: for a journal in memory without a runtime around it.
+    inline: bool,
 }
 
 impl Bodies {
@@ -36,7 +38,12 @@ impl Bodies {
             let place = journal::Position { frame: FrameNumber(place.frame), index: place.index };
             reader.read(place).map_err(|error| error.to_string())
         };
-        Self { cache: Arc::default(), most_bytes, read: Arc::new(read) }
+        Self { cache: Arc::default(), most_bytes, read: Arc::new(read), inline: false }
+    }
+
+    /// The same, but what is not in the cache is read by whoever asks.
+    pub(crate) fn inline(self) -> Self {
+        Self { inline: true, ..self }
     }
 
     /// Keeps the bodies of a new frame; the oldest make room.
@@ -71,9 +78,13 @@ impl Bodies {
                 }
                 found
             };
-            found = match tokio::task::spawn_blocking(task).await {
-                Ok(found) => found,
-                Err(error) => return vec![Err(format!("reading was given up: {error}")); count],
+            found = if self.inline {
+                task()
+            } else {
+                match tokio::task::spawn_blocking(task).await {
+                    Ok(found) => found,
+                    Err(error) => return vec![Err(format!("reading was given up: {error}")); count],
+                }
             };
         }
         found.into_iter().map(|body| body.expect("each was found or read")).collect()

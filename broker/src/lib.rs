@@ -16,6 +16,7 @@ mod receipts;
 mod recovery;
 mod request;
 mod sequencer;
+pub mod simulation;
 mod space;
 mod start;
 mod turn;

@@ -88,6 +88,12 @@ impl Receipts {
         Ok(Self::with_key(&key))
     }
 
+    /// A key that the caller chose, so that a simulation repeats its handles. Never for a journal that others see.
+    #[must_use]
+    pub fn from_key(key: [u8; 32]) -> Self {
+        Self::with_key(&key)
+    }
+
     fn with_key(key: &[u8]) -> Self {
         Self { key: Hmac::new_from_slice(key).expect("HMAC takes a key of any length") }
     }

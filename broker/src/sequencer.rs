@@ -84,6 +84,8 @@ impl Sequencer {
             }
         };
         tokio::select! {
+            // In a fixed order, so that a simulation repeats itself; each branch only ends the sleep.
+            biased;
             request = self.requests.recv() => match request {
                 Some(request) => queued.push_back(request),
                 None => return false,

@@ -1,33 +1,34 @@
 //! Puts a broker together and takes it apart: journal, recovery, clock, the two threads, the fronts. The only place
 //! that names a concrete journal or clock. What a request means is decided elsewhere.
 
+pub(crate) mod parts;
+
 use std::{
     future::Future,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
-use lockstep_engine::{Engine, words::Timestamp};
-use lockstep_journal::{FrameNumber, Journal, MemoryJournal, SledJournal, SledOptions};
+use lockstep_engine::words::Timestamp;
+use lockstep_journal::{Journal, MemoryJournal, SledJournal, SledOptions};
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{oneshot, watch},
 };
 
+use self::parts::{Ground, Parts, assemble};
 use crate::{
-    bodies::Bodies,
     clock::{Clock, ManualClock, SystemClock},
     front::grpc,
     handle::Handle,
     identity::Identity,
     limits,
     receipts::{ReceiptKeyError, Receipts},
-    recovery::{Recovered, RecoveryError, recover},
-    sequencer::{Phase, Sequencer},
-    space::{Gauge, Reserves},
-    turn::Turn,
+    recovery::{RecoveryError, recover},
+    sequencer::Phase,
+    space::Reserves,
     writer::{self, note_fault},
 };
 
@@ -149,46 +150,22 @@ impl Broker {
         backlog: Option<u64>,
         settings: &BrokerSettings,
     ) -> Result<Self, StartError> {
-        let Recovered { engine, last_frame } = recover(&journal)?;
-        let (clock, resumed_at) = start_clock(&settings.clock, engine.time());
-        if let Some(jump) = engine.expired_by_gap(resumed_at).filter(|_| !settings.accept_time_jump) {
+        let recovered = recover(&journal)?;
+        let (clock, resumed_at) = start_clock(&settings.clock, recovered.engine.time());
+        if let Some(jump) = recovered.engine.expired_by_gap(resumed_at).filter(|_| !settings.accept_time_jump) {
             return Err(StartError::TimeJump(jump));
         }
-        let turn = start_turn(engine, last_frame, resumed_at);
-        let identity = Identity::new(journal.identity().0);
-        let bodies = Bodies::new(journal.reader(), settings.cache_bytes);
-        let (requests_in, requests) = mpsc::channel(limits::QUEUED_REQUESTS);
-        // Capacity 1 and a permit taken before the turn: one frame at the journal, one behind it (H4).
-        let (jobs_in, jobs) = mpsc::channel(1);
-        let (phase, phases) = watch::channel(Phase::Running);
-        let (fault_in, fault) = watch::channel(None);
-        let stored = Arc::new(AtomicU64::new(journal.stored_bytes()));
-        let space = Gauge {
-            directory: directory.map(Path::to_path_buf),
-            reserves: settings.reserves,
-            backlog,
-            stored: Arc::clone(&stored),
-        };
-        let sequencer = Sequencer {
-            turn,
-            requests,
-            jobs: jobs_in,
-            clock,
-            space,
-            bodies: bodies.clone(),
-            phase: phases,
-            fault: fault_in.clone(),
-        };
+        let ground = Ground { journal, recovered, receipts, clock, resumed_at, directory, backlog };
+        let Parts { sequencer, writer, handle, phase, fault } = assemble(ground, settings);
+        let fault_in = writer.fault.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (ended_in, ended) = oneshot::channel();
-        spawn("lockstep-journal", fault_in.clone(), move |fault| {
-            writer::write(journal, jobs, &stored, fault);
+        spawn("lockstep-journal", fault_in.clone(), move || {
+            writer.run();
             // The owner may be gone.
             let _ = ended_in.send(());
         })?;
-        spawn("lockstep-sequencer", fault_in, move |_| runtime.block_on(sequencer.run()))?;
-        let shares = Arc::new(Semaphore::new(limits::QUEUED_KIB as usize));
-        let handle = Handle { requests: requests_in, shares, fault: fault.clone(), bodies, receipts, identity };
+        spawn("lockstep-sequencer", fault_in, move || runtime.block_on(sequencer.run()))?;
         Ok(Self { handle, phase, fault, ended })
     }
 
@@ -268,17 +245,11 @@ fn start_clock(choice: &ClockChoice, last: Timestamp) -> (Arc<dyn Clock>, Timest
     }
 }
 
-/// A journal with a past resumes (H2); a new one just begins.
-fn start_turn(engine: Engine, last_frame: Option<u64>, resumed_at: Timestamp) -> Turn {
-    let opening = last_frame.map(|_| engine.resume(resumed_at));
-    Turn::new(engine, FrameNumber::after(last_frame.map(FrameNumber)).0, opening)
-}
-
 /// A thread whose panic is a fault of the broker: nobody may wait for it in vain.
 fn spawn(
     name: &str,
     fault: writer::Fault,
-    work: impl FnOnce(&writer::Fault) + Send + 'static,
+    work: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<thread::JoinHandle<()>> {
     struct Watch(writer::Fault, String);
     impl Drop for Watch {
@@ -290,5 +261,8 @@ fn spawn(
         }
     }
     let watch = Watch(fault, name.into());
-    thread::Builder::new().name(name.into()).spawn(move || work(&watch.0))
+    thread::Builder::new().name(name.into()).spawn(move || {
+        let _watch = watch;
+        work();
+    })
 }

@@ -32,20 +32,56 @@ pub(crate) struct Job {
     pub(crate) held: Vec<Held>,
 }
 
-/// Writes until the sequencer is gone, then closes the journal with its mark of a clean end.
-pub(crate) fn write<J: Journal>(mut journal: J, mut jobs: mpsc::Receiver<Job>, stored: &AtomicU64, fault: &Fault) {
-    while let Some(job) = jobs.blocking_recv() {
-        if let Some(frame) = job.frame {
-            if let Err(reason) = append(&mut journal, frame) {
-                give_up(job.held, jobs, fault, &reason);
+/// Everything the thread owns.
+pub(crate) struct Writer<J> {
+    pub(crate) journal: J,
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    /// What the journal holds, for the sequencer to read.
+    pub(crate) stored: Arc<AtomicU64>,
+    pub(crate) fault: Fault,
+}
+
+impl<J: Journal> Writer<J> {
+    /// Writes until the sequencer is gone, then closes the journal with its mark of a clean end.
+    pub(crate) fn run(mut self) {
+        while let Some(job) = self.jobs.blocking_recv() {
+            if !self.step(job) {
                 return;
             }
-            stored.store(journal.stored_bytes(), Ordering::Relaxed);
+        }
+        self.close();
+    }
+
+    /// Writes one frame and lets the answers go that waited for it. False: the journal failed, all is answered, and
+    /// nothing more may be written.
+    pub(crate) fn step(&mut self, job: Job) -> bool {
+        if let Some(frame) = job.frame {
+            if let Err(reason) = append(&mut self.journal, frame) {
+                self.give_up(job.held, &reason);
+                return false;
+            }
+            self.stored.store(self.journal.stored_bytes(), Ordering::Relaxed);
         }
         job.held.into_iter().for_each(Held::release);
+        true
     }
-    if let Err(error) = journal.close() {
-        tracing::error!(%error, "the journal could not be closed cleanly; the next start repairs it (H7)");
+
+    /// Leaves the mark of a clean end.
+    pub(crate) fn close(self) {
+        if let Err(error) = self.journal.close() {
+            tracing::error!(%error, "the journal could not be closed cleanly; the next start repairs it (H7)");
+        }
+    }
+
+    /// The frame that failed, and what was applied behind it, may or may not come back after a restart.
+    fn give_up(&mut self, held: Vec<Held>, reason: &Arc<str>) {
+        tracing::error!(reason = &**reason, "the journal failed; this process must end, a restart recovers (H4)");
+        note_fault(&self.fault, Arc::clone(reason));
+        self.jobs.close();
+        held.into_iter().for_each(|held| held.fail(reason));
+        while let Some(job) = self.jobs.blocking_recv() {
+            job.held.into_iter().for_each(|held| held.fail(reason));
+        }
     }
 }
 
@@ -54,15 +90,4 @@ fn append<J: Journal>(journal: &mut J, frame: Draft) -> Result<(), Arc<str>> {
     // Until checkpoints exist no frame is released.
     let appended = journal.append(FrameNumber(number), &Frame { events, bodies }, &[]);
     appended.map_err(|error| format!("frame {number} could not be appended to the journal: {error}").into())
-}
-
-/// The frame that failed, and what was applied behind it, may or may not come back after a restart.
-fn give_up(held: Vec<Held>, mut jobs: mpsc::Receiver<Job>, fault: &Fault, reason: &Arc<str>) {
-    tracing::error!(reason = &**reason, "the journal failed; this process must end, a restart recovers (H4)");
-    note_fault(fault, Arc::clone(reason));
-    jobs.close();
-    held.into_iter().for_each(|held| held.fail(reason));
-    while let Some(job) = jobs.blocking_recv() {
-        job.held.into_iter().for_each(|held| held.fail(reason));
-    }
 }

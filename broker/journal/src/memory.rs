@@ -35,7 +35,13 @@ impl MemoryDisk {
     /// An empty disk with a fresh identity.
     #[must_use]
     pub fn new() -> Self {
-        let stored = Stored { journal: JournalId::random(), frames: Vec::new(), acknowledged: 0, in_use: false };
+        Self::with_identity(JournalId::random())
+    }
+
+    /// An empty disk with this identity, so that a simulation repeats itself to the byte.
+    #[must_use]
+    pub fn with_identity(journal: JournalId) -> Self {
+        let stored = Stored { journal, frames: Vec::new(), acknowledged: 0, in_use: false };
         Self(Arc::new(Mutex::new(stored)))
     }
 

@@ -6,5 +6,6 @@ mod grpc;
 mod pipelining;
 mod polls;
 mod restart;
+mod stepped;
 mod stopping;
 mod support;
