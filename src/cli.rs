@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    completions::CompletionsArgs, delete::DeleteArgs, output::Output, pipeline::PipelineArgs, producer::ProducerArgs,
-    queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, send::SendArgs, serve::ServeArgs, tail::TailArgs,
-    verify::VerifyArgs, worker::WorkerArgs,
+    completions::CompletionsArgs, delete::DeleteArgs, explain::ExplainArgs, output::Output, pipeline::PipelineArgs,
+    producer::ProducerArgs, queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, send::SendArgs,
+    serve::ServeArgs, tail::TailArgs, verify::VerifyArgs, worker::WorkerArgs,
 };
 
 /// Where a broker listens unless told otherwise.
@@ -76,6 +76,8 @@ pub(crate) enum Verb {
     Delete(DeleteArgs),
     /// Look at the messages of a queue without taking them.
     Tail(TailArgs),
+    /// Say why a queue, a group or a message delivers nothing now.
+    Explain(ExplainArgs),
     /// List, describe, abandon or drop the readers of a queue.
     Reader(ReaderArgs),
     /// Send a day of messages through a broker and a pool of workers, and prove that it arrived.

@@ -7,6 +7,7 @@ mod config;
 mod connect;
 mod delete;
 mod exit;
+mod explain;
 mod output;
 mod parent;
 mod pipeline;
@@ -66,6 +67,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Receive(args) => receive::run(args, &global).await,
         Verb::Delete(args) => delete::run(args, &global).await,
         Verb::Tail(args) => tail::run(args, &global).await,
+        Verb::Explain(args) => explain::run(args, &global).await,
         Verb::Reader(args) => reader::run(args, &global).await,
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,
         Verb::Verify(args) => verify::run(&args, &global),

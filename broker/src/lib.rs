@@ -26,7 +26,8 @@ mod writer;
 pub use clock::ManualClock;
 pub use failure::{Failure, Invalid};
 pub use handle::{
-    ClaimPages, ClaimedBody, Delivery, Handle, NewCommit, NewMessage, NewOutput, NewTarget, NewValue, Peeked, ReadValue,
+    ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, NewCommit, NewMessage, NewOutput, NewTarget, NewValue,
+    Peeked, ReadValue, Wanted,
 };
 pub use lockstep_journal::OpenError;
 pub use receipts::{GarbageHandle, ReceiptKeyError, Receipts};

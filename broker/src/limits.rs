@@ -43,6 +43,10 @@ pub const PAGE: u32 = 1_000;
 pub const DEFAULT_VALUES: u32 = 100;
 /// Messages of a peek unless the caller says otherwise.
 pub const DEFAULT_PEEK: u32 = 10;
+/// Groups, or sequence numbers, that an Explain looks at in one turn: well below 2 ms (B4).
+pub const EXPLAIN_SCAN: usize = 4_096;
+/// Held groups that an Explain of a queue lists unless the caller says otherwise.
+pub const DEFAULT_EXPLAINED: u32 = 10;
 /// Messages of a claim unless the caller says otherwise.
 pub const DEFAULT_CLAIM_MESSAGES: u32 = 1_000;
 /// Bytes of a claim unless the caller says otherwise.

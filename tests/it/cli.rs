@@ -29,6 +29,37 @@ fn a_message_goes_in_is_seen_taken_and_finished() {
 }
 
 #[test]
+fn explain_says_why_nothing_comes() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    assert_eq!(with(&["queue", "create", "a.fifo"]).0, 0);
+    assert!(with(&["explain", "a.fifo"]).1.contains("holds no message (rule R1)"));
+    for (group, body) in [("g", "1"), ("g", "2"), ("h", "3")] {
+        assert_eq!(with(&["send", "a.fifo", "--group", group, body]).0, 0);
+    }
+    let (_, out, _) = with(&["receive", "a.fifo", "--json"]);
+    let delivery: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let (_, out, _) = with(&["explain", "a.fifo", "g"]);
+    assert!(out.contains("group g (2 messages) delivers nothing: #1 is in flight") && out.contains("rule O3"), "{out}");
+    let (_, out, _) = with(&["explain", "a.fifo", "#2", "--json"]);
+    let second: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&second["reason"], &second["blocking"]["sequence_number"]), (&"behind in flight".into(), &1.into()));
+    let by_id = with(&["explain", "a.fifo", second["message_id"].as_str().unwrap()]).1;
+    assert!(by_id.contains("message #2 of group g waits behind an earlier one"), "{by_id}");
+    let by_receipt = with(&["explain", "a.fifo", "--receipt", delivery["receipt_handle"].as_str().unwrap()]).1;
+    assert!(by_receipt.contains("the receipt holds it"), "{by_receipt}");
+    let (_, out, _) = with(&["explain", "a.fifo", "--json"]);
+    let queue: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&queue["groups"]["in flight"], &queue["groups"]["available"]), (&1.into(), &1.into()), "{out}");
+    assert_eq!(queue["held_groups"][0]["message_group_id"], "g");
+    let (code, _, err) = with(&["explain", "a.fifo", "00000000-0000-8000-8000-000000000000"]);
+    assert!(code == 4 && err.contains("B4"), "{code} {err}");
+    assert_eq!(with(&["explain", "a.fifo", "#0"]).0, 4);
+    assert_eq!(with(&["explain", "a.fifo", "#x"]).0, 2);
+}
+
+#[test]
 fn stdin_is_a_source_and_stops_at_the_bad_line() {
     let data = tempfile::tempdir().unwrap();
     let broker = BrokerProcess::start(data.path());

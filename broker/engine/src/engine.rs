@@ -24,6 +24,10 @@ impl Engine {
         Self::default()
     }
 
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Applies a fact. Replay is nothing else.
     pub fn evolve(&mut self, event: &Event) {
         self.state.evolve(event);

@@ -21,6 +21,7 @@ mod distil;
 mod engine;
 pub mod event;
 mod evolve;
+pub mod explain;
 mod invariants;
 pub mod limits;
 pub mod reply;

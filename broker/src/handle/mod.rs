@@ -2,6 +2,7 @@
 //! sequencer, waits for its held answer and fetches the bodies that the answer names. No rule is decided here.
 
 mod commit;
+mod explain;
 mod messages;
 mod readers;
 
@@ -20,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
+pub use explain::{ExplainedQueue, Wanted};
 pub use messages::{ClaimedBody, Delivery, NewMessage, Peeked};
 pub use readers::{ClaimPages, ReadValue};
 

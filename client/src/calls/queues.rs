@@ -132,4 +132,19 @@ impl Client {
         };
         self.call(Repeat::Unsent, NO_WAIT, call).await.map(|_| ())
     }
+    /// Why a queue, a group or a message delivers nothing now, or that it would (B4). Only reads, so it is repeated
+    /// freely.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when there is no such queue, or no message of that id; a message that is gone is explained
+    /// by its sequence number.
+    pub async fn explain(&self, request: v1::ExplainRequest) -> Result<v1::ExplainResponse, Error> {
+        let call = || {
+            let (mut rpc, request) = (self.queues(), request.clone());
+            async move { rpc.explain(request).await }
+        };
+        let answer = self.call(Repeat::Always, NO_WAIT, call).await?;
+        part(answer.explanation.as_ref(), "explanation")?;
+        Ok(answer)
+    }
 }

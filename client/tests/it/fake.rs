@@ -75,6 +75,7 @@ calls! {
     SetQueueAttributesRequest => v1::SetQueueAttributesResponse,
     PurgeQueueRequest => v1::PurgeQueueResponse,
     DeleteQueueRequest => v1::DeleteQueueResponse,
+    ExplainRequest => v1::ExplainResponse,
     SendRequest => v1::SendResponse,
     SendBatchRequest => v1::SendBatchResponse,
     ReceiveRequest => v1::ReceiveResponse,
@@ -125,6 +126,7 @@ service!(v1::queues_server::Queues {
     set_queue_attributes: SetQueueAttributesRequest -> SetQueueAttributesResponse,
     purge_queue: PurgeQueueRequest -> PurgeQueueResponse,
     delete_queue: DeleteQueueRequest -> DeleteQueueResponse,
+    explain: ExplainRequest -> ExplainResponse,
 });
 
 service!(v1::messages_server::Messages {

@@ -2,6 +2,7 @@
 //! books balance, and the same seed twice comes to the same events. A failure prints its seed and step;
 //! `LOCKSTEP_LAW_SEED` runs one seed, `LOCKSTEP_LAW_COUNT` sets how many are run.
 
+mod explained;
 mod ledger;
 mod model;
 mod run;

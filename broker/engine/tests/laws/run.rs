@@ -9,6 +9,7 @@ use lockstep_engine::{
 };
 
 use crate::{
+    explained,
     ledger::Ledger,
     model::{Model, Turn, ensure},
     workload::{Step, Workload},
@@ -18,6 +19,8 @@ use crate::{
 const START: u64 = 1_000_000_000;
 /// How often a whole replay is compared.
 const REPLAY_EVERY: usize = 100;
+/// How often everything is explained.
+const EXPLAIN_EVERY: usize = 5;
 
 pub(crate) struct Run {
     engine: Engine,
@@ -68,6 +71,9 @@ impl Run {
     fn laws(&mut self, number: usize) -> Result<(), String> {
         self.engine.check().map_err(|what| format!("invariant: {what}"))?;
         self.model.compare(&self.engine)?;
+        if number.is_multiple_of(EXPLAIN_EVERY) {
+            explained::compare(&self.model, &self.engine, self.now)?;
+        }
         if number.is_multiple_of(REPLAY_EVERY) {
             self.ledger.balance(&self.engine)?;
             ensure!(replayed(&self.journal) == self.engine, "live is not replayed");

@@ -3,13 +3,14 @@
 use lockstep_engine::{
     AttributeChanges, Event, Rejected,
     command::{Claim, OpenReader, SendEntry},
+    explain::{Reason, Subject},
     limits,
     reply::Claimed,
     words::{ClaimNumber, Timestamp},
 };
 
 use crate::world::{
-    HOUR, MINUTE, QUEUE, SECOND, World, commit_deliveries, entry, label, pool, prefix, queue, receipts, strict,
+    HOUR, MINUTE, QUEUE, SECOND, World, commit_deliveries, entry, group, label, pool, prefix, queue, receipts, strict,
 };
 
 /// Sends so many messages, each into the group that the function names.
@@ -37,6 +38,9 @@ fn l10_at_the_cap_a_receive_answers_nothing_and_no_error() {
     assert_eq!(world.receive(10), []);
     assert_eq!(world.describe().in_flight, limits::IN_FLIGHT);
     assert!(world.describe().free_groups > 0, "it is the cap that holds them back");
+    let last = Subject::Group(group(&format!("g{}", (cap + 1_499) / 1_000)));
+    let explained = world.engine.explain(&queue(QUEUE), &last, Timestamp(world.now)).expect("a queue");
+    assert_eq!((explained.reason, explained.reason.rule()), (Reason::InFlightCap, "L10"), "and B4 says so");
     world.delete(&held[0]).expect("held");
     assert_eq!(world.receive_for(10, HOUR).len(), 1, "as many as there is room for");
     world.engine.check().expect("the invariants hold");

@@ -3,6 +3,7 @@
 
 mod claims;
 mod commits;
+mod explain;
 mod limits;
 mod order;
 mod receipts;

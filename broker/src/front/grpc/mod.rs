@@ -3,6 +3,7 @@
 
 mod door;
 mod errors;
+mod explain;
 mod input;
 mod messages;
 mod output;

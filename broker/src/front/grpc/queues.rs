@@ -83,4 +83,7 @@ impl Queues for Services {
         self.handle.delete_queue(DeleteQueue { queue }).await.map_err(|failure| self.refuse(&failure))?;
         Ok(Response::new(v1::DeleteQueueResponse {}))
     }
+    async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answered<v1::ExplainResponse> {
+        self.explained(request.into_inner()).await.map(Response::new)
+    }
 }
