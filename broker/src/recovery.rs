@@ -1,8 +1,8 @@
-//! From the frames of a journal to an engine. There is no special path: every frame is decoded and evolved, the
+//! From a journal to an engine. There is no special path: checkpoint and frames are decoded and evolved alike, the
 //! invariants are checked, and any doubt is refused with its place named; nothing is dropped or repaired here.
 
 use lockstep_engine::Engine;
-use lockstep_journal::{Journal, ReadError, ReplayedFrame};
+use lockstep_journal::{Journal, ReadError, Replayed, ReplayedFrame};
 
 use crate::{
     codec::{CodecError, decode_frame},
@@ -31,6 +31,16 @@ pub enum RecoveryError {
     /// A frame's events are not of this version.
     #[error(transparent)]
     Undecodable(#[from] CodecError),
+    /// A slice of the checkpoint is not of this version.
+    #[error("slice {slice} of the checkpoint of frame {covers}: {source}")]
+    Checkpoint {
+        /// The frame that the checkpoint covers.
+        covers: u64,
+        /// The slice, from 0.
+        slice: usize,
+        /// What is wrong.
+        source: CodecError,
+    },
     /// An event names a body that its frame does not hold.
     #[error("frame {frame} holds {bodies} bodies, and its events name body {index}")]
     BodyMissing {
@@ -66,11 +76,21 @@ pub(crate) struct Recovered {
 /// [`RecoveryError`] names the place of the first doubt.
 pub(crate) fn recover<J: Journal>(journal: &J) -> Result<Recovered, RecoveryError> {
     let mut engine = Engine::new();
-    let mut last_frame = None;
-    for frame in journal.replay() {
+    let covers = journal.checkpointed().map(|covers| covers.0);
+    let mut last_frame = covers;
+    let mut slices = 0;
+    for replayed in journal.replay() {
         let after = last_frame.unwrap_or(0);
-        let ReplayedFrame { number, events, bodies } =
-            frame.map_err(|source| RecoveryError::Unreadable { after, source })?;
+        let replayed = replayed.map_err(|source| RecoveryError::Unreadable { after, source })?;
+        let ReplayedFrame { number, events, bodies } = match replayed {
+            Replayed::Frame(frame) => frame,
+            Replayed::Slice(slice) => {
+                let failed = |source| RecoveryError::Checkpoint { covers: after, slice: slices, source };
+                decode_frame(after, slice).map_err(failed)?.iter().for_each(|event| engine.evolve(event));
+                slices += 1;
+                continue;
+            }
+        };
         if last_frame.is_some() && number.0 != after + 1 {
             return Err(RecoveryError::Gap { after, found: number.0 });
         }

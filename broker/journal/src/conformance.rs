@@ -4,25 +4,36 @@
 //! Stories of one implementation only (sled's dangers, kill -9) do not belong here. The functions panic where a story
 //! does not hold, as tests do.
 
+mod checkpoints;
 mod failures;
 
 use bytes::Bytes;
 
 use crate::error::{AppendError, OpenError, ReadError};
 use crate::faulty::TornAppend;
-use crate::frame::{Frame, FrameNumber, Position, ReplayedFrame};
+use crate::frame::{Frame, FrameNumber, Position, Replayed, ReplayedFrame};
 use crate::journal::{BodyReader, Journal};
 
+pub use checkpoints::{
+    a_checkpoint_comes_back, a_damaged_slice_refuses_with_its_place, a_failed_slice_ends_everything,
+    a_gap_after_the_checkpoint_refuses, a_torn_end_after_a_checkpoint_is_cut, an_unfinished_checkpoint_is_discarded,
+    every_frame_may_be_released, release_gives_bytes_back, released_frames_are_gone,
+    the_checkpoint_before_counts_until_the_last_slice, what_breaks_the_order_of_checkpoints_fails_for_good,
+};
 pub use failures::{
     a_damaged_body_hurts_only_itself, a_damaged_header_refuses_with_its_place, a_failed_append_ends_all_appends,
     a_frame_too_large_fails_for_good, a_gap_refuses_with_its_place, a_lost_end_refuses_the_start,
-    a_release_fails_for_good, a_torn_end_is_cut_and_the_journal_goes_on, damaged_events_refuse_with_their_place,
+    a_release_without_a_checkpoint_fails_for_good, a_torn_end_is_cut_and_the_journal_goes_on,
+    damaged_events_refuse_with_their_place,
 };
 
 /// A place for one journal, and how to open and to spoil what is stored there.
 pub trait Subject {
     /// The journal under test.
     type Journal: Journal + TornAppend;
+
+    /// How many bytes the journal may occupy beside what it must hold, once there was traffic after a release.
+    const SLACK: u64;
 
     /// A place where nothing is stored yet; it goes when the value is dropped.
     fn fresh() -> Self;
@@ -37,6 +48,9 @@ pub trait Subject {
     /// frame, where 0 is its last byte.
     fn damage(&self, frame: FrameNumber, from_end: usize);
 
+    /// The same for a slice, from 0, of the whole checkpoint that covers `covers`.
+    fn damage_slice(&self, covers: FrameNumber, slice: u32, from_end: usize);
+
     /// Removes a whole frame from the store while no journal is open.
     fn lose(&self, frame: FrameNumber);
 }
@@ -48,11 +62,17 @@ macro_rules! conformance_suite {
         $crate::conformance_suite!($subject:
             what_was_appended_comes_back, what_was_appended_comes_back_after_close, a_drop_without_close_loses_nothing,
             the_identity_stays, another_number_is_fenced, bodies_are_read_by_their_place, large_frames_come_back,
-            empty_frames_and_bodies_come_back, a_frame_too_large_fails_for_good, a_release_fails_for_good,
+            empty_frames_and_bodies_come_back, a_frame_too_large_fails_for_good,
+            a_release_without_a_checkpoint_fails_for_good,
             readers_work_beside_appends, a_second_owner_is_refused, a_damaged_body_hurts_only_itself,
             damaged_events_refuse_with_their_place, a_damaged_header_refuses_with_its_place,
             a_gap_refuses_with_its_place, a_lost_end_refuses_the_start, a_torn_end_is_cut_and_the_journal_goes_on,
-            a_failed_append_ends_all_appends, the_stored_bytes_grow_with_what_is_stored,
+            a_failed_append_ends_all_appends, the_stored_bytes_grow_with_what_is_stored, a_checkpoint_comes_back,
+            an_unfinished_checkpoint_is_discarded, the_checkpoint_before_counts_until_the_last_slice,
+            released_frames_are_gone, every_frame_may_be_released, release_gives_bytes_back,
+            a_damaged_slice_refuses_with_its_place, a_gap_after_the_checkpoint_refuses,
+            a_torn_end_after_a_checkpoint_is_cut, what_breaks_the_order_of_checkpoints_fails_for_good,
+            a_failed_slice_ends_everything,
         );
     };
     ($subject:ty: $($story:ident),+ $(,)?) => {
@@ -98,16 +118,27 @@ fn write<S: Subject>(subject: &S, frames: u64) {
     journal.close().expect("the journal closes");
 }
 
-/// Checks that `journal` holds exactly `frames`, numbered from 1, with all their bodies.
+/// Checks that `journal` holds exactly `frames`, numbered from 1, with all their bodies, and no checkpoint.
 ///
 /// # Panics
 /// If it does not.
 pub fn assert_holds<J: Journal>(journal: &J, frames: &[Frame]) {
-    let replayed: Vec<ReplayedFrame> = journal.replay().map(|frame| frame.expect("it replays")).collect();
+    assert_holds_after(journal, 0, &[], frames);
+}
+
+/// Checks that a start from `journal` gets the slices of a checkpoint that covers frame `covers` (0: there is none), then
+/// exactly `frames`, numbered from the next one, with all their bodies.
+///
+/// # Panics
+/// If it does not.
+pub fn assert_holds_after<J: Journal>(journal: &J, covers: u64, slices: &[Bytes], frames: &[Frame]) {
+    assert_eq!(journal.checkpointed().map_or(0, |covers| covers.0), covers);
+    let (found, replayed) = replayed(journal);
+    assert!(found == slices, "the slices of the checkpoint of frame {covers}");
     assert_eq!(replayed.len(), frames.len());
-    assert_eq!(journal.last().map_or(0, |last| last.0), frames.len() as u64);
+    assert_eq!(journal.last().map_or(0, |last| last.0), covers + frames.len() as u64);
     let reader = journal.reader();
-    for ((frame, replayed), number) in frames.iter().zip(replayed).zip(1..) {
+    for ((frame, replayed), number) in frames.iter().zip(replayed).zip(covers + 1..) {
         assert_eq!(replayed.number, FrameNumber(number));
         assert_eq!(replayed.events, frame.events);
         assert_eq!(replayed.bodies as usize, frame.bodies.len());
@@ -115,6 +146,21 @@ pub fn assert_holds<J: Journal>(journal: &J, frames: &[Frame]) {
             assert!(reader.read(at(number, index)).expect("the body is read") == *body, "frame {number} body {index}");
         }
     }
+}
+
+/// All that a start gets: the slices, then the frames.
+fn replayed<J: Journal>(journal: &J) -> (Vec<Bytes>, Vec<ReplayedFrame>) {
+    let (mut slices, mut frames) = (Vec::new(), Vec::new());
+    for replayed in journal.replay() {
+        match replayed.expect("it replays") {
+            Replayed::Slice(slice) => {
+                assert!(frames.is_empty(), "a slice after a frame");
+                slices.push(slice);
+            }
+            Replayed::Frame(frame) => frames.push(frame),
+        }
+    }
+    (slices, frames)
 }
 
 fn at(frame: u64, index: u32) -> Position {

@@ -76,6 +76,15 @@ impl Chain {
         Self { journal, last: None, checksum: 0 }
     }
 
+    /// Whether all of `release` may go where the chain is that of the newest whole checkpoint: none of them may lie
+    /// after it.
+    pub(crate) fn may_release(&self, release: &[FrameNumber]) -> Result<(), String> {
+        match release.iter().find(|number| Some(**number) > self.last) {
+            Some(number) => Err(format!("frame {number} was to be released, and no checkpoint covers it")),
+            None => Ok(()),
+        }
+    }
+
     /// The number that is due.
     pub(crate) const fn due(&self) -> FrameNumber {
         FrameNumber::after(self.last)

@@ -42,7 +42,14 @@ pub enum Place {
         /// Which piece of the frame, from 0.
         chunk: u16,
     },
-    /// An entry of the store that is no piece of any frame.
+    /// One slice of a checkpoint.
+    Slice {
+        /// The frame that the checkpoint covers.
+        covers: FrameNumber,
+        /// Which slice, from 0.
+        slice: u32,
+    },
+    /// An entry of the store that is no piece of anything.
     Key(Vec<u8>),
     /// A file.
     File(PathBuf),
@@ -55,7 +62,7 @@ impl Place {
         match self {
             Self::Frame(frame) | Self::Header(frame) | Self::Events(frame) | Self::Chunk { frame, .. } => Some(*frame),
             Self::Body(position) => Some(position.frame),
-            Self::Key(_) | Self::File(_) => None,
+            Self::Slice { .. } | Self::Key(_) | Self::File(_) => None,
         }
     }
 }
@@ -68,6 +75,7 @@ impl fmt::Display for Place {
             Self::Events(frame) => write!(f, "frame {frame}, events"),
             Self::Body(position) => write!(f, "{position}"),
             Self::Chunk { frame, chunk } => write!(f, "frame {frame}, chunk {chunk}"),
+            Self::Slice { covers, slice } => write!(f, "checkpoint of frame {covers}, slice {slice}"),
             Self::Key(key) => write!(f, "key {key:02x?}"),
             Self::File(path) => write!(f, "{}", path.display()),
         }

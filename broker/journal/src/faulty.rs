@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::error::{AppendError, Place, ReadError};
-use crate::frame::{Frame, FrameNumber, JournalId, Position, ReplayedFrame};
+use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Position, Replayed};
 use crate::journal::{BodyReader, Journal};
 
-/// How the chosen append fails. Each returns [`AppendError::Failed`]; what the next start finds differs.
+/// How the chosen append, or slice of a checkpoint, fails. Each returns [`AppendError::Failed`]; what the next start finds differs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// The unsynced frame is lost: the next start does not find it.
+    /// The unsynced frame or slice is lost: the next start does not find it.
     Lost,
-    /// The frame was stored, only the answer is an error: the next start finds it.
+    /// It was stored, only the answer is an error: the next start finds it.
     Stored,
-    /// The frame is torn: the next start finds a part of it, and cuts it (H7).
+    /// The frame is torn: the next start finds a part of it, and cuts it (H7). A slice is lost.
     Torn,
 }
 
@@ -32,10 +32,10 @@ pub trait TornAppend: Journal {
 
 type Tear<J> = fn(&mut J, FrameNumber, &Frame) -> Result<(), AppendError>;
 
-/// Wraps a journal and fails one append of it; after that every append fails (a process never goes on in doubt, H4).
+/// Wraps a journal and fails one call of it, append or slice of a checkpoint; after that every one fails (a process never goes on in doubt, H4).
 pub struct FaultyJournal<J> {
     inner: J,
-    /// Appends until the fault, the failing one included; 0: never.
+    /// Calls until the fault, the failing one included; 0: never.
     left: u64,
     fault: Fault,
     tear: Option<Tear<J>>,
@@ -44,14 +44,14 @@ pub struct FaultyJournal<J> {
 }
 
 impl<J: Journal> FaultyJournal<J> {
-    /// Fails the `nth` append (from 1; 0 for never) as `fault` says. [`Fault::Torn`] is [`Fault::Lost`] here, since the
+    /// Fails the `nth` append or slice (from 1; 0 for never) as `fault` says. [`Fault::Torn`] is [`Fault::Lost`] here, since the
     /// wrapped journal is not asked to tear: see [`FaultyJournal::torn`].
     #[must_use]
     pub fn new(inner: J, nth: u64, fault: Fault) -> Self {
         Self { inner, left: nth, fault, tear: None, failed: None, bad_bodies: Arc::default() }
     }
 
-    /// Fails the `nth` append (from 1; 0 for never) and leaves a torn frame behind.
+    /// Fails the `nth` append or slice (from 1; 0 for never); an append leaves a torn frame behind.
     #[must_use]
     pub fn torn(inner: J, nth: u64) -> Self
     where
@@ -72,6 +72,31 @@ impl<J: Journal> FaultyJournal<J> {
     }
 }
 
+impl<J: Journal> FaultyJournal<J> {
+    fn refuse_after_failure(&self) -> Result<(), AppendError> {
+        match &self.failed {
+            Some(reason) => Err(AppendError::Failed(format!("an earlier append failed: {reason}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a call that the wrapped journal answered.
+    fn passed(&mut self, answer: Result<(), AppendError>) -> Result<(), AppendError> {
+        match &answer {
+            Ok(()) => self.left = self.left.saturating_sub(1),
+            Err(AppendError::Failed(reason)) => self.failed = Some(reason.clone()),
+            Err(AppendError::Fenced { .. }) => {}
+        }
+        answer
+    }
+
+    fn inject(&mut self) -> AppendError {
+        let reason = format!("injected: {:?}", self.fault);
+        self.failed = Some(reason.clone());
+        AppendError::Failed(reason)
+    }
+}
+
 impl<J: Journal> Journal for FaultyJournal<J> {
     type Reader = FaultyReader<J::Reader>;
 
@@ -83,18 +108,15 @@ impl<J: Journal> Journal for FaultyJournal<J> {
         self.inner.last()
     }
 
+    fn checkpointed(&self) -> Option<FrameNumber> {
+        self.inner.checkpointed()
+    }
+
     fn append(&mut self, number: FrameNumber, frame: &Frame, release: &[FrameNumber]) -> Result<(), AppendError> {
-        if let Some(reason) = &self.failed {
-            return Err(AppendError::Failed(format!("an earlier append failed: {reason}")));
-        }
+        self.refuse_after_failure()?;
         if self.left != 1 {
             let appended = self.inner.append(number, frame, release);
-            match &appended {
-                Ok(()) => self.left = self.left.saturating_sub(1),
-                Err(AppendError::Failed(reason)) => self.failed = Some(reason.clone()),
-                Err(AppendError::Fenced { .. }) => {}
-            }
-            return appended;
+            return self.passed(appended);
         }
         let expected = FrameNumber::after(self.inner.last());
         if number != expected {
@@ -105,17 +127,32 @@ impl<J: Journal> Journal for FaultyJournal<J> {
             (Fault::Torn, Some(tear)) => drop(tear(&mut self.inner, number, frame)),
             (Fault::Torn, None) | (Fault::Lost, _) => {}
         }
-        let reason = format!("injected: {:?}", self.fault);
-        self.failed = Some(reason.clone());
-        Err(AppendError::Failed(reason))
+        Err(self.inject())
+    }
+
+    fn checkpoint(&mut self, covers: FrameNumber, slice: &[u8], last: bool) -> Result<(), AppendError> {
+        self.refuse_after_failure()?;
+        if self.left != 1 {
+            let stored = self.inner.checkpoint(covers, slice, last);
+            return self.passed(stored);
+        }
+        match self.fault {
+            Fault::Stored => self.inner.checkpoint(covers, slice, last)?,
+            Fault::Lost | Fault::Torn => {}
+        }
+        Err(self.inject())
     }
 
     fn reader(&self) -> Self::Reader {
         FaultyReader { inner: self.inner.reader(), bad_bodies: Arc::clone(&self.bad_bodies) }
     }
 
-    fn replay(&self) -> impl Iterator<Item = Result<ReplayedFrame, ReadError>> {
+    fn replay(&self) -> impl Iterator<Item = Result<Replayed, ReadError>> {
         self.inner.replay()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = Result<KeptFrame, ReadError>> {
+        self.inner.kept()
     }
 
     fn stored_bytes(&self) -> u64 {

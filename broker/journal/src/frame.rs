@@ -78,6 +78,26 @@ pub struct ReplayedFrame {
     pub bodies: u32,
 }
 
+/// What a start reads, in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Replayed {
+    /// The next slice of the checkpoint, as it was given.
+    Slice(Bytes),
+    /// The next frame after the one that the checkpoint covers; the first of all when there is no checkpoint.
+    Frame(ReplayedFrame),
+}
+
+/// A frame that a checkpoint covers and that is still held for its bodies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeptFrame {
+    /// The number of the frame.
+    pub number: FrameNumber,
+    /// How many bodies the frame holds: their indexes are `0..bodies`.
+    pub bodies: u32,
+    /// How many bytes the frame has, with its header and its events: what its release gives back.
+    pub bytes: u64,
+}
+
 /// The place of one body: the frame that carries it and its index there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Position {

@@ -1,12 +1,14 @@
 //! The journal: durable, numbered frames of opaque bytes, and the places of the bodies in them.
 //!
 //! Every promise of the broker stands on one sentence of this crate: [`Journal::append`] returned `Ok`, so the frame
-//! survives a power cut. The crate knows no queue, no message and no event; whoever needs one belongs elsewhere.
+//! survives a power cut. A checkpoint, a state in slices, lets old frames go. The crate knows no queue, no message and
+//! no event; whoever needs one belongs elsewhere.
 //!
 //! Three journals stand behind the one trait: [`SledJournal`] (the default, on disk), [`MemoryJournal`] (tests) and
 //! [`FaultyJournal`] (wraps any, fails on purpose). [`conformance`] is the suite that all of them, and any later one,
 //! must pass. The bytes on disk are described in `docs/format.md` beside this crate.
 
+mod checkpoint;
 pub mod conformance;
 mod encoding;
 mod error;
@@ -17,10 +19,11 @@ mod memory;
 mod sled_journal;
 mod watchdog;
 
+pub use checkpoint::{MAX_SLICE_BYTES, SLICE_VERSION};
 pub use encoding::{FRAME_VERSION, MAX_FRAME_BYTES};
 pub use error::{AppendError, OpenError, Place, ReadError};
 pub use faulty::{Fault, FaultyJournal, FaultyReader, TornAppend};
-pub use frame::{Frame, FrameNumber, JournalId, Position, ReplayedFrame};
+pub use frame::{Frame, FrameNumber, JournalId, KeptFrame, Position, Replayed, ReplayedFrame};
 pub use journal::{BodyReader, Journal};
 pub use memory::{MemoryDisk, MemoryJournal, MemoryReader};
 pub use sled_journal::{CHUNK_BYTES, DIRECTORY_VERSION, SledJournal, SledOptions, SledReader};

@@ -1,89 +1,31 @@
 //! A journal in memory, for tests and for runs that may forget. It stores the same bytes as a journal on disk, so that
 //! damage, torn ends and replay are the same stories. It promises nothing across the end of the process.
 
+mod disk;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use crate::checkpoint::SliceChain;
 use crate::encoding::{Chain, Header, encode};
 use crate::error::{AppendError, OpenError, Place, ReadError};
 use crate::faulty::TornAppend;
-use crate::frame::{Frame, FrameNumber, JournalId, Position, ReplayedFrame};
+use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Position, Replayed, ReplayedFrame};
 use crate::journal::{BodyReader, Journal};
 
-/// What stands for the disk: it outlives the journals opened on it, one after the other, as a disk outlives processes.
-#[derive(Clone, Debug)]
-pub struct MemoryDisk(Arc<Mutex<Stored>>);
-
-#[derive(Debug)]
-struct Stored {
-    journal: JournalId,
-    frames: Vec<Bytes>,
-    /// How many frames were acknowledged.
-    acknowledged: usize,
-    in_use: bool,
-}
-
-impl Default for MemoryDisk {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl MemoryDisk {
-    /// An empty disk with a fresh identity.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with_identity(JournalId::random())
-    }
-
-    /// An empty disk with this identity, so that a simulation repeats itself to the byte.
-    #[must_use]
-    pub fn with_identity(journal: JournalId) -> Self {
-        let stored = Stored { journal, frames: Vec::new(), acknowledged: 0, in_use: false };
-        Self(Arc::new(Mutex::new(stored)))
-    }
-
-    fn stored(&self) -> MutexGuard<'_, Stored> {
-        // Each change under the lock is one assignment or push: a panic elsewhere leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn frame(&self, number: FrameNumber) -> Option<Bytes> {
-        let index = usize::try_from(number.0.checked_sub(1)?).ok()?;
-        self.stored().frames.get(index).cloned()
-    }
-
-    /// Flips every bit of one stored byte of a frame, counted from the frame's end (0: its last byte). `false` when the
-    /// frame has no such byte. For tests.
-    #[must_use]
-    pub fn damage(&self, number: FrameNumber, from_end: usize) -> bool {
-        let Some(frame) = self.frame(number) else { return false };
-        let mut bytes = frame.to_vec();
-        let Some(at) = bytes.len().checked_sub(from_end + 1) else { return false };
-        bytes[at] ^= 0xff;
-        let index = usize::try_from(number.0 - 1).expect("the frame was found by this index");
-        self.stored().frames[index] = Bytes::from(bytes);
-        true
-    }
-
-    /// Removes a frame in the middle or at the end, as a store does that lost it. For tests.
-    pub fn lose(&self, number: FrameNumber) {
-        let mut stored = self.stored();
-        if let Some(index) = number.0.checked_sub(1).and_then(|index| usize::try_from(index).ok())
-            && index < stored.frames.len()
-        {
-            stored.frames.remove(index);
-        }
-    }
-}
+pub use self::disk::MemoryDisk;
 
 /// A [`Journal`] in memory.
 #[derive(Debug)]
 pub struct MemoryJournal {
     disk: MemoryDisk,
     chain: Chain,
+    /// What the frames after the checkpoint hang on.
+    start: Chain,
+    /// The checkpoint that is being written.
+    unfinished: Option<SliceChain>,
     failed: Option<String>,
     /// Shared with the readers, which end with the journal.
     open: Arc<AtomicBool>,
@@ -106,45 +48,14 @@ impl MemoryJournal {
     }
 
     /// Opens what `disk` holds, by the same rules as a journal on disk: a bad frame at the end that was never
-    /// acknowledged is cut, any other refuses the start (H7).
+    /// acknowledged is cut, any other refuses the start (H7); an unfinished checkpoint is discarded.
     ///
     /// # Errors
     /// [`OpenError::InUse`] while another journal has the disk, [`OpenError::Damaged`] as above.
     pub fn open(disk: &MemoryDisk) -> Result<Self, OpenError> {
-        let mut stored = disk.stored();
-        if stored.in_use {
-            return Err(OpenError::InUse { path: "memory".into() });
-        }
-        if stored.frames.len() < stored.acknowledged {
-            let place = Place::Frame(number_of(stored.frames.len()));
-            let problem = format!("missing: frame {} was acknowledged", stored.acknowledged);
-            return Err(OpenError::Damaged { place, problem });
-        }
-        let mut chain = Chain::new(stored.journal);
-        if let Some(last) = stored.frames.last() {
-            let index = stored.frames.len() - 1;
-            match Header::parse(last).and_then(|header| header.verify_whole(last).map(|()| header)) {
-                Ok(header) => chain.advance(number_of(index), header.checksum),
-                Err(problem) if stored.acknowledged > index => {
-                    return Err(OpenError::Damaged { place: Place::Frame(number_of(index)), problem });
-                }
-                Err(problem) => {
-                    tracing::warn!(frame = index + 1, problem, "the last frame was never acknowledged and is cut");
-                    stored.frames.pop();
-                    if let Some(before) = stored.frames.last() {
-                        let header = Header::parse(before).map_err(|problem| OpenError::Damaged {
-                            place: Place::Header(number_of(index - 1)),
-                            problem,
-                        })?;
-                        chain.advance(number_of(index - 1), header.checksum);
-                    }
-                }
-            }
-        }
-        stored.in_use = true;
-        stored.acknowledged = stored.frames.len();
-        drop(stored);
-        Ok(Self { disk: disk.clone(), chain, failed: None, open: Arc::new(AtomicBool::new(true)) })
+        let (start, chain) = disk.take()?;
+        let open = Arc::new(AtomicBool::new(true));
+        Ok(Self { disk: disk.clone(), chain, start, unfinished: None, failed: None, open })
     }
 
     fn prepare(&mut self, number: FrameNumber, frame: &Frame, release: &[FrameNumber]) -> Result<Bytes, AppendError> {
@@ -154,12 +65,7 @@ impl MemoryJournal {
         if number != self.chain.due() {
             return Err(AppendError::Fenced { expected: self.chain.due(), given: number });
         }
-        let encoded = if release.is_empty() {
-            encode(&self.chain, frame)
-        } else {
-            Err("release is not supported yet".to_owned())
-        };
-        match encoded {
+        match self.start.may_release(release).and_then(|()| encode(&self.chain, frame)) {
             Ok(encoded) => {
                 self.chain.advance(number, encoded.checksum);
                 Ok(encoded.bytes)
@@ -168,20 +74,31 @@ impl MemoryJournal {
         }
     }
 
+    /// The slice to store, and the checkpoint as it is with it.
+    fn prepare_slice(&self, covers: FrameNumber, slice: &[u8], last: bool) -> Result<(Bytes, SliceChain), String> {
+        if let Some(reason) = &self.failed {
+            return Err(format!("an earlier append failed: {reason}"));
+        }
+        let header = |number| {
+            let bytes = self.disk.frame(number).ok_or_else(|| format!("frame {number} is not there"))?;
+            Header::parse(&bytes).map(|header| header.checksum)
+        };
+        let mut slices = SliceChain::next(self.unfinished, &self.start, &self.chain, covers, header)?;
+        let encoded = slices.encode(slice, last)?;
+        slices.advance(encoded.checksum, last);
+        Ok((encoded.bytes, slices))
+    }
+
     fn fail(&mut self, reason: String) -> AppendError {
-        self.failed = Some(reason.clone());
+        self.failed.get_or_insert(reason.clone());
         AppendError::Failed(reason)
     }
-}
-
-fn number_of(index: usize) -> FrameNumber {
-    FrameNumber(index as u64 + 1)
 }
 
 impl Drop for MemoryJournal {
     fn drop(&mut self) {
         self.open.store(false, Ordering::Release);
-        self.disk.stored().in_use = false;
+        self.disk.give_back();
     }
 }
 
@@ -196,11 +113,27 @@ impl Journal for MemoryJournal {
         self.chain.last
     }
 
+    fn checkpointed(&self) -> Option<FrameNumber> {
+        self.start.last
+    }
+
     fn append(&mut self, number: FrameNumber, frame: &Frame, release: &[FrameNumber]) -> Result<(), AppendError> {
         let bytes = self.prepare(number, frame, release)?;
-        let mut stored = self.disk.stored();
-        stored.frames.push(bytes);
-        stored.acknowledged = stored.frames.len();
+        self.disk.push(number, bytes, true);
+        self.disk.release(release);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, covers: FrameNumber, slice: &[u8], last: bool) -> Result<(), AppendError> {
+        let (bytes, slices) = match self.prepare_slice(covers, slice, last) {
+            Ok(prepared) => prepared,
+            Err(reason) => return Err(self.fail(reason)),
+        };
+        self.disk.push_slice(covers, bytes, last);
+        if last {
+            self.start = slices.anchor();
+        }
+        self.unfinished = Some(slices).filter(|slices| !slices.is_whole());
         Ok(())
     }
 
@@ -208,22 +141,41 @@ impl Journal for MemoryJournal {
         MemoryReader { disk: self.disk.clone(), open: Arc::clone(&self.open) }
     }
 
-    fn replay(&self) -> impl Iterator<Item = Result<ReplayedFrame, ReadError>> {
-        let mut chain = Chain::new(self.chain.journal);
+    fn replay(&self) -> impl Iterator<Item = Result<Replayed, ReadError>> {
+        let mut slices = self.start.last.map(|covers| SliceChain::to_read(self.chain.journal, covers));
+        let mut chain = self.start;
         let mut doubted = false;
         std::iter::from_fn(move || {
-            let number = chain.due();
-            if doubted || Some(number) > self.chain.last {
+            if doubted {
                 return None;
             }
-            let replayed = replay_one(&self.disk, &mut chain, number);
+            let replayed = if let Some(slices) = slices.as_mut().filter(|slices| !slices.is_whole()) {
+                replay_slice(&self.disk, slices).map(Replayed::Slice)
+            } else if Some(chain.due()) <= self.chain.last {
+                replay_frame(&self.disk, &mut chain).map(Replayed::Frame)
+            } else {
+                return None;
+            };
             doubted = replayed.is_err();
             Some(replayed)
         })
     }
 
+    fn kept(&self) -> impl Iterator<Item = Result<KeptFrame, ReadError>> {
+        let numbers = self.start.last.map_or_else(Vec::new, |covers| self.disk.numbers_up_to(covers));
+        numbers.into_iter().map(|number| {
+            let bytes = self.disk.frame(number).ok_or_else(|| ReadError::Missing {
+                place: Place::Frame(number),
+                problem: "it was there a moment ago".to_owned(),
+            })?;
+            let header = Header::parse(&bytes)
+                .map_err(|problem| ReadError::Damaged { place: Place::Header(number), problem })?;
+            Ok(KeptFrame { number, bodies: header.body_count(), bytes: header.total_bytes() as u64 })
+        })
+    }
+
     fn stored_bytes(&self) -> u64 {
-        self.disk.stored().frames.iter().map(|frame| frame.len() as u64).sum()
+        self.disk.bytes()
     }
 
     fn close(self) -> Result<(), AppendError> {
@@ -234,7 +186,17 @@ impl Journal for MemoryJournal {
     }
 }
 
-fn replay_one(disk: &MemoryDisk, chain: &mut Chain, number: FrameNumber) -> Result<ReplayedFrame, ReadError> {
+fn replay_slice(disk: &MemoryDisk, slices: &mut SliceChain) -> Result<Bytes, ReadError> {
+    let place = || Place::Slice { covers: slices.covers(), slice: slices.due() };
+    let Some(bytes) = disk.slice(slices.due()) else {
+        return Err(ReadError::Missing { place: place(), problem: "it is not stored".to_owned() });
+    };
+    let place = place();
+    slices.follow(&bytes).map_err(|problem| ReadError::Damaged { place, problem })
+}
+
+fn replay_frame(disk: &MemoryDisk, chain: &mut Chain) -> Result<ReplayedFrame, ReadError> {
+    let number = chain.due();
     let Some(bytes) = disk.frame(number) else {
         return Err(ReadError::Missing { place: Place::Frame(number), problem: "a gap in the frames".to_owned() });
     };
@@ -282,8 +244,7 @@ impl BodyReader for MemoryReader {
 impl TornAppend for MemoryJournal {
     fn append_torn(&mut self, number: FrameNumber, frame: &Frame) -> Result<(), AppendError> {
         let bytes = self.prepare(number, frame, &[])?;
-        let kept = bytes.slice(..bytes.len() / 2);
-        self.disk.stored().frames.push(kept);
+        self.disk.push(number, bytes.slice(..bytes.len() / 2), false);
         Err(self.fail("a torn append".to_owned()))
     }
 }

@@ -1,6 +1,7 @@
 //! kill -9 at seeded moments: while frames are appended, while the journal opens, while it closes. What was
-//! acknowledged before the kill is there afterwards, whole and in order. A kill proves nothing about syncs (the kernel
-//! keeps what was written); that needs a power cut.
+//! acknowledged before the kill is there afterwards, whole and in order: the newest checkpoint, every frame after it,
+//! and of the older ones those that were not released. A kill proves nothing about syncs (the kernel keeps what was
+//! written); that needs a power cut.
 //!
 //! `LOCKSTEP_KILL_ROUNDS` (default 20) and `LOCKSTEP_KILL_SEED` (default 1) choose a longer or another run.
 
@@ -9,8 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use lockstep_journal::conformance::{assert_holds, sample};
-use lockstep_journal::{Frame, FrameNumber, Journal, SledJournal, SledOptions};
+use lockstep_journal::conformance::{assert_holds_after, sample};
+use lockstep_journal::{BodyReader, Frame, FrameNumber, Journal, Position, SledJournal, SledOptions};
 
 const DIRECTORY: &str = "LOCKSTEP_KILL_DIRECTORY";
 
@@ -20,6 +21,22 @@ fn frame(number: u64) -> Frame {
         1..=8 => sample(number, 3, 700),
         _ => sample(number, 40, 100),
     }
+}
+
+/// Every 16th frame is covered by a checkpoint, of as many slices as its number says.
+fn slices(covers: u64) -> Vec<bytes::Bytes> {
+    (0..=covers / 16 % 4).map(|slice| sample(covers + slice, 1, 100_000).bodies[0].clone()).collect()
+}
+
+/// Every third frame is kept for its bodies, for ever; of the others those that a checkpoint covers are released.
+fn is_held(number: u64) -> bool {
+    number.is_multiple_of(3)
+}
+
+/// What goes with frame `number`: of the last 40 frames those that the checkpoint covers.
+fn released(number: u64, checkpointed: Option<FrameNumber>) -> Vec<FrameNumber> {
+    let covered = checkpointed.map_or(0, |covers| covers.0);
+    (number.saturating_sub(40).max(1)..=covered).filter(|number| !is_held(*number)).map(FrameNumber).collect()
 }
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -35,9 +52,25 @@ fn victim() {
     say("opening");
     let mut journal = SledJournal::open(Path::new(&directory), SledOptions::default()).expect("it opens");
     say("opened");
+    let (mut covers, mut stored) = (0, 0);
     for number in (FrameNumber::after(journal.last()).0..).take(60) {
-        journal.append(FrameNumber(number), &frame(number), &[]).expect("it appends");
+        let release = released(number, journal.checkpointed());
+        journal.append(FrameNumber(number), &frame(number), &release).expect("it appends");
         say(&format!("ok {number}"));
+        // The slices are stored between the appends that follow the covered frame.
+        if stored == 0 {
+            covers = number / 16 * 16;
+        }
+        let slices = slices(covers);
+        if Some(FrameNumber(covers)) > journal.checkpointed().or(Some(FrameNumber(0))) {
+            stored += 1;
+            let last = stored == slices.len();
+            journal.checkpoint(FrameNumber(covers), &slices[stored - 1], last).expect("it is stored");
+            if last {
+                stored = 0;
+                say(&format!("checkpoint {covers}"));
+            }
+        }
     }
     say("closing");
     journal.close().expect("it closes");
@@ -74,18 +107,35 @@ fn kill(mut victim: Child, word: &str, after: Duration) -> Vec<String> {
     said
 }
 
+fn newest(said: &[String], word: &str) -> Option<u64> {
+    said.iter().filter_map(|line| line.strip_prefix(word)).filter_map(|text| text.parse().ok()).max()
+}
+
+/// Of the covered frames every held one is there with its bodies.
+fn assert_kept(journal: &SledJournal, covers: u64) {
+    let kept: Vec<u64> = journal.kept().map(|kept| kept.expect("its header is whole").number.0).collect();
+    let reader = journal.reader();
+    for number in (1..=covers).filter(|number| is_held(*number)) {
+        assert!(kept.contains(&number), "frame {number} was not released");
+        let body = reader.read(Position { frame: FrameNumber(number), index: 0 }).expect("it is read");
+        assert!(body == frame(number).bodies[0], "frame {number}");
+    }
+    // What was released long ago is gone; of the newest 40 some may be there again.
+    assert!(kept.iter().all(|number| is_held(*number) || number + 60 > covers), "{kept:?} of {covers}");
+}
+
 #[test]
 fn what_was_acknowledged_survives_kill_9_at_any_moment() {
     let rounds = setting("LOCKSTEP_KILL_ROUNDS", 20);
     let seed = setting("LOCKSTEP_KILL_SEED", 1);
     let mut random = fastrand::Rng::with_seed(seed);
     let mut directory = tempfile::tempdir().expect("a directory");
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut checkpointed) = (0, 0);
     let (mut in_open, mut total) = (0, 0);
     for round in 0..rounds {
         if round % 10 == 0 {
             directory = tempfile::tempdir().expect("a directory");
-            acknowledged = 0;
+            (acknowledged, checkpointed) = (0, 0);
         }
         let data = directory.path().join("data");
         let (word, micros) = match random.u32(..4) {
@@ -95,8 +145,8 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         };
         let said = kill(start(&data), &word, Duration::from_micros(random.u64(..micros)));
         in_open += u32::from(!said.iter().any(|line| line == "opened"));
-        let said_ok = said.iter().filter_map(|line| line.strip_prefix("ok ")).filter_map(|text| text.parse().ok());
-        acknowledged = said_ok.max().unwrap_or(acknowledged);
+        acknowledged = newest(&said, "ok ").unwrap_or(acknowledged);
+        checkpointed = newest(&said, "checkpoint ").unwrap_or(checkpointed);
 
         let story = format!("seed {seed}, round {round}, killed after {word:?}, acknowledged {acknowledged}");
         let journal =
@@ -104,7 +154,15 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         let last = journal.last().map_or(0, |last| last.0);
         // One more may be there: stored, its answer not yet given.
         assert!(last == acknowledged || last == acknowledged + 1, "{story}: the last frame is {last}");
-        assert_holds(&journal, &(1..=last).map(frame).collect::<Vec<_>>());
+        let covers = journal.checkpointed().map_or(0, |covers| covers.0);
+        assert!(
+            covers >= checkpointed,
+            "{story}: the checkpoint of {checkpointed} was acknowledged, {covers} is found"
+        );
+        assert_kept(&journal, covers);
+        let slices = if covers == 0 { Vec::new() } else { slices(covers) };
+        assert_holds_after(&journal, covers, &slices, &(covers + 1..=last).map(frame).collect::<Vec<_>>());
+        checkpointed = covers;
         total += last - acknowledged;
         acknowledged = last;
         if random.bool() {

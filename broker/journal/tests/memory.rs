@@ -8,6 +8,8 @@ struct Memory(MemoryDisk);
 impl Subject for Memory {
     type Journal = MemoryJournal;
 
+    const SLACK: u64 = 1 << 20;
+
     fn fresh() -> Self {
         Self(MemoryDisk::new())
     }
@@ -18,6 +20,10 @@ impl Subject for Memory {
 
     fn damage(&self, frame: FrameNumber, from_end: usize) {
         assert!(self.0.damage(frame, from_end), "there is no such byte");
+    }
+
+    fn damage_slice(&self, _: FrameNumber, slice: u32, from_end: usize) {
+        assert!(self.0.damage_slice(slice, from_end), "there is no such byte");
     }
 
     fn lose(&self, frame: FrameNumber) {

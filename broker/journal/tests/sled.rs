@@ -27,6 +27,17 @@ impl Sled {
         let log = std::fs::File::open(self.path().join("journal/db")).expect("sled's log is there");
         rustix::fs::flock(&log, rustix::fs::FlockOperation::LockExclusive).expect("sled lets go");
     }
+
+    /// Changes a byte of the last chunk of what has this prefix.
+    fn damage_last_of(&self, prefix: &[u8], from_end: usize) {
+        self.spoil(|db| {
+            let (key, value) = db.scan_prefix(prefix).last().expect("it is there").expect("it is read");
+            let mut bytes = value.to_vec();
+            let at = bytes.len() - 1 - from_end;
+            bytes[at] ^= 0xff;
+            db.insert(key, bytes).expect("it is stored");
+        });
+    }
 }
 
 /// All keys of a frame.
@@ -37,6 +48,9 @@ fn keys(frame: FrameNumber) -> Vec<u8> {
 impl Subject for Sled {
     type Journal = SledJournal;
 
+    /// Segments of 8 MiB that wait for sled's cleaning (danger 6).
+    const SLACK: u64 = 96 << 20;
+
     fn fresh() -> Self {
         Self { directory: tempfile::tempdir().expect("a directory") }
     }
@@ -46,13 +60,11 @@ impl Subject for Sled {
     }
 
     fn damage(&self, frame: FrameNumber, from_end: usize) {
-        self.spoil(|db| {
-            let (key, value) = db.scan_prefix(keys(frame)).last().expect("the frame is there").expect("it is read");
-            let mut bytes = value.to_vec();
-            let at = bytes.len() - 1 - from_end;
-            bytes[at] ^= 0xff;
-            db.insert(key, bytes).expect("it is stored");
-        });
+        self.damage_last_of(&keys(frame), from_end);
+    }
+
+    fn damage_slice(&self, covers: FrameNumber, slice: u32, from_end: usize) {
+        self.damage_last_of(&[b"S".as_slice(), &covers.0.to_be_bytes(), &slice.to_be_bytes()].concat(), from_end);
     }
 
     fn lose(&self, frame: FrameNumber) {

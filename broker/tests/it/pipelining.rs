@@ -7,7 +7,7 @@ use std::sync::{
 
 use lockstep_broker::{Broker, Receipts, limits};
 use lockstep_journal::{
-    AppendError, Frame, FrameNumber, Journal, JournalId, MemoryJournal, MemoryReader, ReadError, ReplayedFrame,
+    AppendError, Frame, FrameNumber, Journal, JournalId, KeptFrame, MemoryJournal, MemoryReader, ReadError, Replayed,
 };
 use tokio::sync::mpsc as waiting;
 
@@ -33,6 +33,10 @@ impl Journal for Gated {
         self.inner.last()
     }
 
+    fn checkpointed(&self) -> Option<FrameNumber> {
+        self.inner.checkpointed()
+    }
+
     fn append(&mut self, number: FrameNumber, frame: &Frame, release: &[FrameNumber]) -> Result<(), AppendError> {
         let bytes = frame.events.len() + frame.bodies.iter().map(bytes::Bytes::len).sum::<usize>();
         self.begun.send((number.0, frame.bodies.len(), bytes as u64)).expect("the test watches");
@@ -40,12 +44,20 @@ impl Journal for Gated {
         self.inner.append(number, frame, release)
     }
 
+    fn checkpoint(&mut self, covers: FrameNumber, slice: &[u8], last: bool) -> Result<(), AppendError> {
+        self.inner.checkpoint(covers, slice, last)
+    }
+
     fn reader(&self) -> MemoryReader {
         self.inner.reader()
     }
 
-    fn replay(&self) -> impl Iterator<Item = Result<ReplayedFrame, ReadError>> {
+    fn replay(&self) -> impl Iterator<Item = Result<Replayed, ReadError>> {
         self.inner.replay()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = Result<KeptFrame, ReadError>> {
+        self.inner.kept()
     }
 
     fn stored_bytes(&self) -> u64 {

@@ -7,7 +7,7 @@ use crate::frame::{Frame, FrameNumber};
 use crate::journal::{BodyReader, Journal};
 
 /// The refusal of a start: of the opening, or else of the replay.
-fn refusal<S: Subject>(subject: &S) -> (Option<FrameNumber>, String) {
+pub(super) fn refusal<S: Subject>(subject: &S) -> (Option<FrameNumber>, String) {
     let journal = match subject.open() {
         Ok(journal) => journal,
         Err(error) => {
@@ -40,8 +40,8 @@ pub fn a_frame_too_large_fails_for_good<S: Subject>(subject: &S) {
     fails_for_good(subject, &sample(2, 3, 1 << 20), &[]);
 }
 
-/// Until checkpoints exist no frame can be released.
-pub fn a_release_fails_for_good<S: Subject>(subject: &S) {
+/// A frame that no checkpoint covers is never released.
+pub fn a_release_without_a_checkpoint_fails_for_good<S: Subject>(subject: &S) {
     fails_for_good(subject, &sample(2, 1, 10), &[FrameNumber(1)]);
 }
 

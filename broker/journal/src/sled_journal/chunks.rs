@@ -4,7 +4,7 @@
 //! order of the keys is the order of the bytes. Every chunk of a frame is full but the last. Chunks stay so small that
 //! no page of sled outgrows its log segment and goes to a file of its own, which sled never syncs (danger 4).
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use bytes::{Bytes, BytesMut};
 
@@ -16,7 +16,7 @@ use crate::frame::FrameNumber;
 pub const CHUNK_BYTES: usize = 64 << 10;
 
 pub(super) const KEY_BYTES: usize = 11;
-const FRAMES: u8 = b'C';
+pub(super) const FRAMES: u8 = b'C';
 
 pub(super) type Key = [u8; KEY_BYTES];
 
@@ -37,6 +37,11 @@ pub(super) fn parse_key(key: &[u8]) -> Option<(FrameNumber, u16)> {
     let frame = u64::from_be_bytes(key[1..9].try_into().ok()?);
     let chunk = u16::from_be_bytes(key[9..].try_into().ok()?);
     Some((FrameNumber(frame), chunk))
+}
+
+/// All keys that a frame may have.
+pub(super) fn keys_of(frame: FrameNumber) -> RangeInclusive<Key> {
+    key(frame, 0)..=key(frame, u16::MAX)
 }
 
 /// The chunks of a frame, with their keys.

@@ -24,11 +24,13 @@ mod durable;
 mod open;
 mod reader;
 mod record;
+mod slices;
 mod store;
 mod tail;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -36,12 +38,14 @@ use std::time::Duration;
 
 use self::acknowledged::Acknowledged;
 use self::directory::Directory;
-use self::reader::Replay;
+use self::reader::{Kept, Replay};
+use self::slices::{Mark, SliceKey, Slices, Whole};
 use self::store::Store;
+use crate::checkpoint::SliceChain;
 use crate::encoding::{Chain, encode};
-use crate::error::{AppendError, OpenError, ReadError};
+use crate::error::{AppendError, OpenError, Place, ReadError};
 use crate::faulty::TornAppend;
-use crate::frame::{Frame, FrameNumber, JournalId, ReplayedFrame};
+use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Replayed};
 use crate::journal::Journal;
 use crate::watchdog::{OnStall, Watchdog, abort};
 
@@ -77,6 +81,15 @@ impl Default for Seams {
     }
 }
 
+/// How many keys of a replaced checkpoint go with one frame: 4 MiB of slices.
+const GARBAGE_KEYS: usize = 64;
+
+/// A checkpoint whose last slice is still to come.
+struct Unfinished {
+    chain: SliceChain,
+    keys: Vec<SliceKey>,
+}
+
 /// The default [`Journal`]: frames in one tree of sled 0.34, in a directory of its own.
 ///
 /// It keeps about 1 to 2 times the stored bytes in memory, whatever is set; limit the backlog by
@@ -87,6 +100,11 @@ pub struct SledJournal {
     directory: Option<Directory>,
     acknowledged: Acknowledged,
     chain: Chain,
+    whole: Option<Whole>,
+    /// The checkpoint that is being written.
+    unfinished: Option<Unfinished>,
+    /// Keys of the checkpoint before; they go with the next frames, a bounded number with each.
+    garbage: VecDeque<SliceKey>,
     /// Why no append is taken any more.
     failed: Option<String>,
     /// An error came from the store or a sync: sled must not be dropped (danger 10).
@@ -124,10 +142,67 @@ impl SledJournal {
         if number != self.chain.due() {
             return Err(AppendError::Fenced { expected: self.chain.due(), given: number });
         }
-        if !release.is_empty() {
-            return Err(AppendError::Failed("release is not supported yet".to_owned()));
+        self.start().may_release(release).map_err(AppendError::Failed)
+    }
+
+    /// What the frames after the checkpoint hang on.
+    fn start(&self) -> Chain {
+        self.whole.as_ref().map_or_else(|| Chain::new(self.chain.journal), |whole| whole.mark.start)
+    }
+
+    /// Removes every chunk of the released frames, and some of a checkpoint that was replaced.
+    fn remove(&mut self, batch: &mut sled::Batch, release: &[FrameNumber]) -> Result<(), String> {
+        for frame in release {
+            for key in self.store().db().range(chunks::keys_of(*frame)).keys() {
+                batch.remove(key.map_err(|error| format!("releasing frame {frame}: {error}"))?);
+            }
+        }
+        for key in self.garbage.drain(..GARBAGE_KEYS.min(self.garbage.len())) {
+            batch.remove(&key);
         }
         Ok(())
+    }
+
+    fn append_batch(&mut self, number: FrameNumber, bytes: &[u8], release: &[FrameNumber]) -> Result<(), String> {
+        let mut batch = sled::Batch::default();
+        for (key, chunk) in chunks::cut(number, bytes) {
+            batch.insert(&key, chunk);
+        }
+        self.remove(&mut batch, release)?;
+        self.commit(batch, &format!("frame {number}"))?;
+        self.acknowledged.note(number).map_err(|error| format!("noting frame {number} in ACKED: {error}"))
+    }
+
+    /// The checkpoint as it is with the slice, and the batch that stores it.
+    fn prepare_slice(
+        &mut self,
+        covers: FrameNumber,
+        slice: &[u8],
+        last: bool,
+    ) -> Result<(Unfinished, sled::Batch), String> {
+        if let Some(reason) = &self.failed {
+            return Err(format!("an earlier append failed: {reason}"));
+        }
+        let taken = self.unfinished.take();
+        let (chain, mut keys) = taken.map_or((None, Vec::new()), |taken| (Some(taken.chain), taken.keys));
+        let store = self.store();
+        let header = |number| match reader::header_in(store.db(), number) {
+            Ok(Some(header)) => Ok(header.checksum),
+            Ok(None) => Err(format!("frame {number} is not there")),
+            Err(error) => Err(error.to_string()),
+        };
+        let mut chain = SliceChain::next(chain, &self.start(), &self.chain, covers, header)?;
+        let encoded = chain.encode(slice, last)?;
+        let mut batch = sled::Batch::default();
+        for (key, chunk) in slices::cut(covers, chain.due(), &encoded.bytes) {
+            batch.insert(&key, chunk);
+            keys.push(key);
+        }
+        chain.advance(encoded.checksum, last);
+        if last {
+            batch.insert(slices::MARK, Mark::of(&chain).encode().as_ref());
+        }
+        Ok((Unfinished { chain, keys }, batch))
     }
 
     fn fail(&mut self, reason: String) -> AppendError {
@@ -135,18 +210,17 @@ impl SledJournal {
         AppendError::Failed(reason)
     }
 
-    /// Stores the chunks in one atomic batch and makes them durable: only after the last step may anyone be answered.
-    fn commit(&mut self, batch: sled::Batch, number: FrameNumber) -> Result<(), String> {
+    /// Stores one atomic batch and makes it durable: only after the last step may anyone be answered.
+    fn commit(&mut self, batch: sled::Batch, what: &str) -> Result<(), String> {
         let store = self.store.as_ref().expect("the store is taken only when the journal ends");
-        store.db().apply_batch(batch).map_err(|error| format!("storing frame {number}: {error}"))?;
-        store.db().flush().map_err(|error| format!("flushing frame {number}: {error}"))?;
-        (self.sync)(store.log()).map_err(|error| format!("syncing frame {number}: {error}"))?;
+        store.db().apply_batch(batch).map_err(|error| format!("storing {what}: {error}"))?;
+        store.db().flush().map_err(|error| format!("flushing {what}: {error}"))?;
+        (self.sync)(store.log()).map_err(|error| format!("syncing {what}: {error}"))?;
         match store.blobs() {
-            Ok(0) => {}
-            Ok(blobs) => return Err(format!("frame {number}: {blobs} blob files, which are never synced")),
-            Err(error) => return Err(format!("looking for blob files: {error}")),
+            Ok(0) => Ok(()),
+            Ok(blobs) => Err(format!("{what}: {blobs} blob files, which are never synced")),
+            Err(error) => Err(format!("looking for blob files: {error}")),
         }
-        self.acknowledged.note(number).map_err(|error| format!("noting frame {number} in ACKED: {error}"))
     }
 
     /// Ends the store without the mark of a clean end; safe at any time.
@@ -194,6 +268,10 @@ impl Journal for SledJournal {
         self.chain.last
     }
 
+    fn checkpointed(&self) -> Option<FrameNumber> {
+        self.whole.as_ref().map(|whole| whole.mark.covers)
+    }
+
     fn append(&mut self, number: FrameNumber, frame: &Frame, release: &[FrameNumber]) -> Result<(), AppendError> {
         match self.admit(number, release) {
             Err(AppendError::Failed(reason)) => return Err(self.fail(reason)),
@@ -203,12 +281,8 @@ impl Journal for SledJournal {
             Ok(encoded) => encoded,
             Err(reason) => return Err(self.fail(reason)),
         };
-        let mut batch = sled::Batch::default();
-        for (key, chunk) in chunks::cut(number, &encoded.bytes) {
-            batch.insert(&key, chunk);
-        }
         let watched = self.watchdog.watch(|| format!("the append of frame {number}"));
-        let committed = self.commit(batch, number);
+        let committed = self.append_batch(number, &encoded.bytes, release);
         drop(watched);
         if let Err(reason) = committed {
             self.doubtful = true;
@@ -218,12 +292,44 @@ impl Journal for SledJournal {
         Ok(())
     }
 
+    fn checkpoint(&mut self, covers: FrameNumber, slice: &[u8], last: bool) -> Result<(), AppendError> {
+        let (unfinished, batch) = match self.prepare_slice(covers, slice, last) {
+            Ok(prepared) => prepared,
+            Err(reason) => return Err(self.fail(reason)),
+        };
+        let what = format!("slice {} of the checkpoint of frame {covers}", unfinished.chain.due() - 1);
+        let watched = self.watchdog.watch(|| what.clone());
+        let committed = self.commit(batch, &what);
+        drop(watched);
+        if let Err(reason) = committed {
+            self.doubtful = true;
+            return Err(self.fail(reason));
+        }
+        if last {
+            let whole = Whole { mark: Mark::of(&unfinished.chain), keys: unfinished.keys };
+            self.garbage.extend(self.whole.replace(whole).map_or_else(Vec::new, |before| before.keys));
+        } else {
+            self.unfinished = Some(unfinished);
+        }
+        Ok(())
+    }
+
     fn reader(&self) -> SledReader {
         SledReader { store: self.store().shared() }
     }
 
-    fn replay(&self) -> impl Iterator<Item = Result<ReplayedFrame, ReadError>> {
-        Replay::new(self.store().db(), Chain::new(self.chain.journal), self.chain.last)
+    fn replay(&self) -> impl Iterator<Item = Result<Replayed, ReadError>> {
+        let db = self.store().db();
+        let slices = self.whole.iter().flat_map(|whole| Slices::new(db, whole.mark));
+        let frames = Replay::new(db, self.start(), self.chain.last);
+        let mut doubted = false;
+        let all = slices.map(|slice| slice.map(Replayed::Slice)).chain(frames.map(|frame| frame.map(Replayed::Frame)));
+        all.take_while(move |replayed| !std::mem::replace(&mut doubted, replayed.is_err()))
+    }
+
+    fn kept(&self) -> impl Iterator<Item = Result<KeptFrame, ReadError>> {
+        let (db, journal) = (self.store().db(), self.chain.journal);
+        self.checkpointed().into_iter().flat_map(move |up_to| Kept { db, journal, next: FrameNumber::FIRST, up_to })
     }
 
     fn stored_bytes(&self) -> u64 {
@@ -260,4 +366,8 @@ impl TornAppend for SledJournal {
         self.doubtful |= stored.is_err();
         Err(self.fail("a torn append".to_owned()))
     }
+}
+
+fn failed(place: Place, error: sled::Error) -> ReadError {
+    ReadError::Io { place, source: io::Error::from(error) }
 }

@@ -1,11 +1,13 @@
 //! Opening the journal, step by step; the order of the steps is what makes a crash between any two of them harmless.
-//! Nothing is appended here but the cut of a torn tail.
+//! Nothing is changed in the store but that a torn tail is cut and slices that no mark names are discarded.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 
 use super::acknowledged::Acknowledged;
 use super::directory::{CleanMark, Directory};
+use super::slices::{self, SliceKey, Whole};
 use super::store::Store;
 use super::tail::{self, Tail};
 use super::{Seams, SledJournal, SledOptions, durable};
@@ -31,17 +33,20 @@ pub(super) fn open(path: &Path, options: SledOptions, seams: Seams) -> Result<Sl
     };
     let store = Store::open(&directory.store())?;
     let settled = settle(&directory, &store, &mut acknowledged, journal, durable);
-    let started = settled.and_then(|(chain, other_bytes)| {
+    let started = settled.and_then(|settled| {
         let watchdog = Watchdog::start(options.stall_limit, seams.on_stall)
             .map_err(|error| OpenError::from_io(directory.path(), error))?;
-        Ok((chain, other_bytes, watchdog))
+        Ok((settled, watchdog))
     });
     match started {
-        Ok((chain, other_bytes, watchdog)) => Ok(SledJournal {
+        Ok((Settled { chain, whole, other_bytes }, watchdog)) => Ok(SledJournal {
             store: Some(store),
             directory: Some(directory),
             acknowledged,
             chain,
+            whole,
+            unfinished: None,
+            garbage: VecDeque::new(),
             failed: None,
             doubtful: false,
             watchdog,
@@ -100,17 +105,28 @@ fn rewrite(directory: &Directory) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// With the store open: judges its end, cuts it if need be, and brings the side file up to it.
+/// What the open store comes to.
+struct Settled {
+    /// Where the next frame hangs.
+    chain: Chain,
+    whole: Option<Whole>,
+    other_bytes: u64,
+}
+
+/// With the store open: judges its end, cuts it if need be, discards what is left of unfinished checkpoints, and brings
+/// the side file up to the end.
 fn settle(
     directory: &Directory,
     store: &Store,
     acknowledged: &mut Acknowledged,
     journal: JournalId,
     durable: Option<FrameNumber>,
-) -> Result<(Chain, u64), OpenError> {
+) -> Result<Settled, OpenError> {
     let path = directory.path();
     let failed = |error| OpenError::from_io(path, error);
-    let chain = match tail::inspect(store.db(), journal, durable).map_err(|e| OpenError::from_read(path, e))? {
+    let found = slices::find(store.db(), journal).map_err(|e| OpenError::from_read(path, e))?;
+    let start = found.whole.as_ref().map_or_else(|| Chain::new(journal), |whole| whole.mark.start);
+    let chain = match tail::inspect(store.db(), start, durable).map_err(|e| OpenError::from_read(path, e))? {
         Tail::Whole(chain) => chain,
         Tail::Cut { frame, keys, problem, chain } => {
             tracing::warn!(%frame, problem, "the last frame is bad and was never acknowledged: it is cut");
@@ -123,6 +139,7 @@ fn settle(
             chain
         }
     };
+    discard(store.db(), &found.discarded).map_err(|error| failed(error.into()))?;
     store.log().sync_data().map_err(failed)?;
     directory.sync().map_err(failed)?;
     // The last frame may be one whose append was never answered: it is durable now, and acknowledged from here on.
@@ -133,5 +150,21 @@ fn settle(
         .filter(|file| !durable::named(file, "db"))
         .map(|file| fs::metadata(file).map_or(0, |metadata| metadata.len()))
         .sum();
-    Ok((chain, other_bytes))
+    Ok(Settled { chain, whole: found.whole, other_bytes })
+}
+
+/// Removes slices that no mark names, a bounded number in one batch: a crash in between leaves some for the next time.
+fn discard(db: &sled::Db, keys: &[SliceKey]) -> Result<(), sled::Error> {
+    for keys in keys.chunks(256) {
+        let mut batch = sled::Batch::default();
+        for key in keys {
+            batch.remove(key);
+        }
+        db.apply_batch(batch)?;
+    }
+    if !keys.is_empty() {
+        tracing::info!(chunks = keys.len(), "an unfinished or replaced checkpoint was discarded");
+        db.flush()?;
+    }
+    Ok(())
 }

@@ -1,14 +1,14 @@
-//! Reading from the store: single bodies by their place, and all frames in order. It changes nothing.
-
-use std::io;
+//! Reading from the store: single bodies by their place, all frames after a checkpoint in order, and which frames
+//! before it are still there. It changes nothing.
 
 use bytes::Bytes;
 
 use super::chunks::{self, Assembler};
+use super::failed;
 use super::store::Shared;
 use crate::encoding::{Chain, FIXED_BYTES, Header, header_length};
 use crate::error::{Place, ReadError};
-use crate::frame::{FrameNumber, Position, ReplayedFrame};
+use crate::frame::{FrameNumber, JournalId, KeptFrame, Position, ReplayedFrame};
 use crate::journal::BodyReader;
 
 /// Reads bodies from a [`crate::SledJournal`]: of a frame only the chunks that hold its header and the body.
@@ -24,21 +24,9 @@ impl BodyReader for SledReader {
         let shared = self.store.db();
         let Some(db) = shared.as_ref() else { return Err(ReadError::Closed { place: place() }) };
         let chunk = |index| db.get(chunks::key(frame, index)).map_err(|error| failed(place(), error));
-        let damaged = |problem| ReadError::Damaged { place: Place::Header(frame), problem };
-
-        let Some(first) = chunk(0)? else {
+        let Some(header) = header_of(frame, chunk)? else {
             return Err(ReadError::Missing { place: place(), problem: "no such frame".to_owned() });
         };
-        let start = first.get(..FIXED_BYTES).unwrap_or(&first);
-        let length = header_length(start).map_err(damaged)?;
-        let header = match first.get(..length) {
-            Some(header) => Header::parse(header),
-            None => Header::parse(&chunks::read_range(frame, 0..length, chunk)?),
-        }
-        .map_err(damaged)?;
-        if header.number != frame {
-            return Err(damaged(format!("it calls itself frame {}", header.number)));
-        }
         let Some((range, checksum)) = header.body(position.index) else {
             let problem = format!("the frame has {} bodies", header.body_count());
             return Err(ReadError::Missing { place: place(), problem });
@@ -51,11 +39,84 @@ impl BodyReader for SledReader {
     }
 }
 
-fn failed(place: Place, error: sled::Error) -> ReadError {
-    ReadError::Io { place, source: io::Error::from(error) }
+/// The header of a frame, where `chunk` gives one chunk of it; `None` when the frame has no first chunk.
+fn header_of(
+    frame: FrameNumber,
+    chunk: impl Fn(u16) -> Result<Option<sled::IVec>, ReadError>,
+) -> Result<Option<Header>, ReadError> {
+    let damaged = |problem| ReadError::Damaged { place: Place::Header(frame), problem };
+    let Some(first) = chunk(0)? else { return Ok(None) };
+    let start = first.get(..FIXED_BYTES).unwrap_or(&first);
+    let length = header_length(start).map_err(damaged)?;
+    let header = match first.get(..length) {
+        Some(header) => Header::parse(header),
+        None => Header::parse(&chunks::read_range(frame, 0..length, chunk)?),
+    }
+    .map_err(damaged)?;
+    if header.number != frame {
+        return Err(damaged(format!("it calls itself frame {}", header.number)));
+    }
+    Ok(Some(header))
 }
 
-/// Every frame in order, verified; ends after the first error.
+/// The header of a frame in the store.
+pub(super) fn header_in(db: &sled::Db, frame: FrameNumber) -> Result<Option<Header>, ReadError> {
+    header_of(frame, |index| db.get(chunks::key(frame, index)).map_err(|error| failed(Place::Frame(frame), error)))
+}
+
+/// The frames up to one, by their headers alone; damage is named and does not end it.
+pub(super) struct Kept<'a> {
+    pub(super) db: &'a sled::Db,
+    pub(super) journal: JournalId,
+    pub(super) next: FrameNumber,
+    pub(super) up_to: FrameNumber,
+}
+
+impl Kept<'_> {
+    fn frame(&self, number: FrameNumber) -> Result<KeptFrame, ReadError> {
+        let chunk =
+            |index| self.db.get(chunks::key(number, index)).map_err(|error| failed(Place::Frame(number), error));
+        let missing = |chunk| ReadError::Missing {
+            place: Place::Chunk { frame: number, chunk },
+            problem: "it is not in the store".to_owned(),
+        };
+        let header = header_of(number, chunk)?.ok_or_else(|| missing(0))?;
+        if header.journal != self.journal {
+            let problem = format!("it belongs to journal {}, this one is {}", header.journal, self.journal);
+            return Err(ReadError::Damaged { place: Place::Header(number), problem });
+        }
+        let last = u16::try_from((header.total_bytes() - 1) / chunks::CHUNK_BYTES).expect("a frame has few chunks");
+        if last > 0 && chunk(last)?.is_none() {
+            return Err(missing(last));
+        }
+        Ok(KeptFrame { number, bodies: header.body_count(), bytes: header.total_bytes() as u64 })
+    }
+}
+
+impl Iterator for Kept<'_> {
+    type Item = Result<KeptFrame, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let range = chunks::key(self.next, 0)..=chunks::key(self.up_to, u16::MAX);
+        let key = match self.db.range(range).keys().next()? {
+            Ok(key) => key,
+            Err(error) => {
+                let place = Place::Frame(self.next);
+                self.next = self.up_to.next();
+                return Some(Err(failed(place, error)));
+            }
+        };
+        let Some((number, _)) = chunks::parse_key(&key) else {
+            self.next = self.up_to.next();
+            let place = Place::Key(key.to_vec());
+            return Some(Err(ReadError::Damaged { place, problem: "an entry that no frame has".to_owned() }));
+        };
+        self.next = number.next();
+        Some(self.frame(number))
+    }
+}
+
+/// Every frame after the chain's start in order, verified; ends after the first error.
 pub(super) struct Replay {
     entries: sled::Iter,
     /// The first chunk of the frame to come, already taken from the store.
@@ -67,7 +128,14 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn new(db: &sled::Db, start: Chain, last: Option<FrameNumber>) -> Self {
-        Self { entries: db.iter(), ahead: None, chain: start, last, ended: false }
+        let from = chunks::key(start.due(), 0);
+        Self {
+            entries: db.range(from..=chunks::key(FrameNumber(u64::MAX), u16::MAX)),
+            ahead: None,
+            chain: start,
+            last,
+            ended: false,
+        }
     }
 
     /// The next entry of the store, as a chunk.
