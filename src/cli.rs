@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     completions::CompletionsArgs, delete::DeleteArgs, explain::ExplainArgs, output::Output, pipeline::PipelineArgs,
-    producer::ProducerArgs, queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, send::SendArgs,
-    serve::ServeArgs, tail::TailArgs, verify::VerifyArgs, worker::WorkerArgs,
+    producer::ProducerArgs, queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, redrive::RedriveArgs,
+    send::SendArgs, serve::ServeArgs, tail::TailArgs, verify::VerifyArgs, worker::WorkerArgs,
 };
 
 /// Where a broker listens unless told otherwise.
@@ -78,6 +78,8 @@ pub(crate) enum Verb {
     Tail(TailArgs),
     /// Say why a queue, a group or a message delivers nothing now.
     Explain(ExplainArgs),
+    /// Dead letters: where they come from, and their way back.
+    Redrive(RedriveArgs),
     /// List, describe, abandon or drop the readers of a queue.
     Reader(ReaderArgs),
     /// Send a day of messages through a broker and a pool of workers, and prove that it arrived.

@@ -15,6 +15,7 @@ mod producer;
 mod queue;
 mod reader;
 mod receive;
+mod redrive;
 mod send;
 mod serve;
 mod tail;
@@ -68,6 +69,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Delete(args) => delete::run(args, &global).await,
         Verb::Tail(args) => tail::run(args, &global).await,
         Verb::Explain(args) => explain::run(args, &global).await,
+        Verb::Redrive(args) => redrive::run(args, &global).await,
         Verb::Reader(args) => reader::run(args, &global).await,
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,
         Verb::Verify(args) => verify::run(&args, &global),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use lockstep_client::{DeduplicationScope, GroupDelivery, QueueAttributes, v1};
+use lockstep_client::{DeduplicationScope, GroupDelivery, QueueAttributes, RedriveAllowPolicy, RedrivePolicy, v1};
 use serde::Serialize;
 
 use crate::{
@@ -18,6 +18,7 @@ const EXAMPLES: &str = "Examples:
   lockstep queue list --prefix or
   lockstep queue describe orders.fifo --json
   lockstep queue set orders.fifo --message-retention 1209600
+  lockstep queue set orders.fifo --dead-letter-queue dead.fifo --max-receives 5
   lockstep queue purge orders.fifo";
 
 /// Flags of `queue`.
@@ -113,6 +114,18 @@ struct AttributeArgs {
     /// How long a receive waits for a message, 0 to 20 seconds. Default: 0.
     #[arg(long, value_name = "SECONDS")]
     receive_wait: Option<u32>,
+    /// Where messages go that were received too often: another queue that is there (Q1).
+    #[arg(long, value_name = "QUEUE", requires = "max_receives")]
+    dead_letter_queue: Option<String>,
+    /// How often a message may be received before it goes there, 1 to 1000 (Q1, Q2).
+    #[arg(long, value_name = "COUNT", requires = "dead_letter_queue")]
+    max_receives: Option<u32>,
+    /// Send messages nowhere, however often they are received.
+    #[arg(long, conflicts_with = "dead_letter_queue")]
+    no_dead_letter_queue: bool,
+    /// Who may name this queue as dead-letter queue: `all`, `none`, or 1 to 10 queues with commas between (Q5).
+    #[arg(long, value_name = "WHO")]
+    redrive_allow: Option<String>,
 }
 
 impl AttributeArgs {
@@ -133,7 +146,21 @@ impl AttributeArgs {
             message_retention: seconds(self.message_retention),
             maximum_message_size: self.maximum_message_size,
             receive_wait: seconds(self.receive_wait),
+            redrive_policy: self.redrive_policy(),
+            redrive_allow_policy: self.redrive_allow.as_deref().map(|who| match who {
+                "all" => RedriveAllowPolicy::AllowAll,
+                "none" => RedriveAllowPolicy::DenyAll,
+                queues => RedriveAllowPolicy::ByQueue(queues.split(',').map(|name| name.trim().to_owned()).collect()),
+            }),
         }
+    }
+
+    fn redrive_policy(&self) -> Option<RedrivePolicy> {
+        if self.no_dead_letter_queue {
+            return Some(RedrivePolicy::Nowhere);
+        }
+        let (dead_letter_queue, max_receive_count) = (self.dead_letter_queue.clone()?, self.max_receives?);
+        Some(RedrivePolicy::To { dead_letter_queue, max_receive_count })
     }
 }
 
@@ -150,6 +177,11 @@ struct QueueShown {
     message_retention_seconds: u32,
     maximum_message_size_bytes: u32,
     receive_wait_seconds: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter_queue: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_receives: Option<u32>,
+    redrive_allow: String,
     messages_available: u64,
     messages_in_flight: u64,
     messages_claimed: u64,
@@ -183,6 +215,9 @@ impl QueueShown {
             message_retention_seconds: attributes.message_retention_seconds(),
             maximum_message_size_bytes: attributes.maximum_message_size_bytes(),
             receive_wait_seconds: attributes.receive_wait_seconds(),
+            max_receives: attributes.redrive_policy.as_ref().map(|policy| policy.max_receive_count),
+            dead_letter_queue: attributes.redrive_policy.map(|policy| policy.dead_letter_queue),
+            redrive_allow: redrive_allow(&attributes.redrive_allow_policy.unwrap_or_default()),
             messages_available: queue.messages_available,
             messages_in_flight: queue.messages_in_flight,
             messages_claimed: queue.messages_claimed,
@@ -204,6 +239,14 @@ impl QueueShown {
             format!("{name:<30} {value}")
         };
         Ok(fields.iter().map(line).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+fn redrive_allow(policy: &v1::RedriveAllowPolicy) -> String {
+    match policy.permission() {
+        v1::RedrivePermission::DenyAll => "none".to_owned(),
+        v1::RedrivePermission::ByQueue => policy.source_queues.join(","),
+        v1::RedrivePermission::AllowAll | v1::RedrivePermission::Unspecified => "all".to_owned(),
     }
 }
 

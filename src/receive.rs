@@ -51,6 +51,8 @@ struct DeliveryShown<'a> {
     sent_at: String,
     first_received_at: String,
     visible_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter_source: Option<&'a str>,
 }
 
 impl<'a> DeliveryShown<'a> {
@@ -67,6 +69,7 @@ impl<'a> DeliveryShown<'a> {
             sent_at: moment(delivery.sent_at),
             first_received_at: moment(delivery.first_received_at),
             visible_at: moment(delivery.visible_until),
+            dead_letter_source: delivery.dead_letter_source.as_deref(),
         }
     }
 
@@ -78,6 +81,9 @@ impl<'a> DeliveryShown<'a> {
             "#{} {} group {} receive {}\n{}",
             self.sequence_number, self.message_id, self.message_group_id, self.receive_count, self.body
         );
+        if let Some(source) = self.dead_letter_source {
+            text += &format!("\n  dead letter of {source}");
+        }
         if !deleted {
             text += &format!("\n  receipt handle {}", self.receipt_handle);
         }

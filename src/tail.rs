@@ -48,6 +48,8 @@ struct PeekedShown {
     visible_at: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     reader: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    dead_letter_source: String,
 }
 
 impl PeekedShown {
@@ -70,6 +72,7 @@ impl PeekedShown {
             receive_count: message.receive_count,
             state,
             reader: message.reader,
+            dead_letter_source: message.dead_letter_source,
         }
     }
 }

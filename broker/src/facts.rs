@@ -24,6 +24,8 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
         | Event::MessagesDeleted { .. }
         | Event::VisibilityChanged { .. }
         | Event::MessagesExpired { .. }
+        // The body stays where it is (Q2).
+        | Event::MessagesDeadLettered { .. }
         | Event::KeysForgotten { .. }
         | Event::ReaderOpened { .. }
         | Event::ReaderDropped { .. }
@@ -37,9 +39,10 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
     bodies.into_iter().filter_map(fresh)
 }
 
-/// The queue whose polls may fare better after an event, or must be told something (R2).
-pub(crate) fn changes_what_is_there(event: &Event) -> Option<QueueGeneration> {
-    match event {
+/// The queues whose polls may fare better after an event, or must be told something (R2).
+pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = QueueGeneration> {
+    let changed: [Option<QueueGeneration>; 2] = match event {
+        Event::MessagesDeadLettered { queue, to, .. } => [Some(*queue), Some(*to)],
         Event::QueueChanged { queue, .. }
         | Event::QueuePurged { queue }
         | Event::QueueDeleted { queue }
@@ -52,7 +55,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> Option<QueueGeneration> {
         | Event::ReaderDropped { queue, .. }
         | Event::ClaimBurnt { queue, .. }
         | Event::ClaimCommitted { queue, .. }
-        | Event::DeliveriesCommitted { queue, .. } => Some(*queue),
+        | Event::DeliveriesCommitted { queue, .. } => [Some(*queue), None],
         Event::Ticked { .. }
         | Event::Resumed { .. }
         | Event::QueueCreated { .. }
@@ -61,6 +64,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> Option<QueueGeneration> {
         | Event::ClaimOpened { .. }
         | Event::ClaimTaken { .. }
         | Event::ValuesCommitted { .. }
-        | Event::Restored(_) => None,
-    }
+        | Event::Restored(_) => [None, None],
+    };
+    changed.into_iter().flatten()
 }

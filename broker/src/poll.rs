@@ -2,7 +2,7 @@
 //! each time it is tried and when its wait ends; where it is kept meanwhile is `waiting`'s affair.
 
 use lockstep_engine::{
-    Engine, Rejected,
+    Engine, Event, Rejected,
     command::{Claim, Command, Context, Decision, QueueRef, Receive},
     limits,
     reply::{Claimed, Delivered},
@@ -20,8 +20,8 @@ pub(crate) enum Asked<R> {
     /// An answer, be it a rejection.
     Found(Decision<R>),
     /// Nothing was there; this is the answer if the wait is over. Ask again at the instant, if one is named, even if
-    /// nothing changes.
-    Nothing(R, Option<Timestamp>),
+    /// nothing changes. The events happened all the same.
+    Nothing(R, Option<Timestamp>, Vec<Event>),
 }
 
 /// What a poll asks each time it is tried.
@@ -80,12 +80,14 @@ impl<Q: Question> Request for Poll<Q> {
         let same_life = engine.generation(&self.question.queue().name) == queue;
         let last = !may_wait || !same_life || context.now >= deadline;
         match (self.question.ask(engine, context, last), queue) {
-            (Asked::Nothing(_, again_at), Some(queue)) if !last => {
+            (Asked::Nothing(_, again_at, events), Some(queue)) if !last => {
                 let wake_at = again_at.map_or(deadline, |at| at.min(deadline));
                 let receive = self.question.is_receive();
-                Ran::Parked(self, Parking { queue, wake_at, receive })
+                Ran::Parked(self, Parking { queue, wake_at, receive }, events)
             }
-            (Asked::Nothing(reply, _), _) => Ran::Done(Outcome::answer(Held::new(self.answer, Ok(reply)))),
+            (Asked::Nothing(reply, _, events), _) => {
+                Ran::Done(Outcome { events, bodies: Vec::new(), held: Held::new(self.answer, Ok(reply)) })
+            }
             (Asked::Found(decision), _) => Ran::Done(Outcome {
                 events: decision.events,
                 // No poll stores a body.
@@ -101,9 +103,9 @@ impl<Q: Question> Request for Poll<Q> {
     }
 }
 
-/// Nothing was found, nothing was refused, and nothing happened.
+/// Nothing was found and nothing was refused; dead letters may have moved (Q2).
 fn nothing<C: Command>(decision: &Decision<C::Reply>) -> bool {
-    decision.events.is_empty() && decision.reply.as_ref().is_ok_and(C::found_nothing)
+    decision.reply.as_ref().is_ok_and(C::found_nothing)
 }
 
 impl Question for Receive {
@@ -119,7 +121,11 @@ impl Question for Receive {
 
     fn ask(&mut self, engine: &Engine, context: &Context, _last: bool) -> Asked<Self::Reply> {
         let decision = engine.decide(self, context);
-        if nothing::<Self>(&decision) { Asked::Nothing(Vec::new(), None) } else { Asked::Found(decision) }
+        if nothing::<Self>(&decision) {
+            Asked::Nothing(Vec::new(), None, decision.events)
+        } else {
+            Asked::Found(decision)
+        }
     }
 }
 
@@ -138,10 +144,9 @@ impl PatientClaim {
         Self { min: command.at_least, command, linger, there_since: None }
     }
 
-    fn decide(&mut self, engine: &Engine, context: &Context, at_least: u32) -> Option<Decision<Claimed>> {
+    fn decide(&mut self, engine: &Engine, context: &Context, at_least: u32) -> Decision<Claimed> {
         self.command.at_least = at_least;
-        let decision = engine.decide(&self.command, context);
-        (!nothing::<Claim>(&decision)).then_some(decision)
+        engine.decide(&self.command, context)
     }
 }
 
@@ -155,19 +160,21 @@ impl Question for PatientClaim {
     fn ask(&mut self, engine: &Engine, context: &Context, last: bool) -> Asked<Claimed> {
         if !last
             && self.min > 1
-            && let Some(decision) = self.decide(engine, context, self.min)
+            && let decision = self.decide(engine, context, self.min)
+            && !nothing::<Claim>(&decision)
         {
             return Asked::Found(decision);
         }
-        let Some(decision) = self.decide(engine, context, 1) else {
+        let decision = self.decide(engine, context, 1);
+        if nothing::<Claim>(&decision) {
             self.there_since = None;
-            return Asked::Nothing(Claimed::Empty, None);
-        };
+            return Asked::Nothing(Claimed::Empty, None, decision.events);
+        }
         let patient_until = self.there_since.get_or_insert(context.now).0.saturating_add(self.linger);
         // A rejection, or a claim that is open already, is an answer at any time.
         let opens = decision.reply.is_ok() && !decision.events.is_empty();
         if opens && !last && self.min > 1 && context.now.0 < patient_until {
-            return Asked::Nothing(Claimed::Empty, Some(Timestamp(patient_until)));
+            return Asked::Nothing(Claimed::Empty, Some(Timestamp(patient_until)), Vec::new());
         }
         Asked::Found(decision)
     }
@@ -198,7 +205,7 @@ impl Question for Peek {
         let peeked: Result<_, Rejected> =
             engine.peek(&self.queue, self.group.as_ref(), self.after, self.max, self.max_bytes);
         if peeked.as_ref().is_ok_and(Vec::is_empty) {
-            Asked::Nothing(Vec::new(), None)
+            Asked::Nothing(Vec::new(), None, Vec::new())
         } else {
             Asked::Found(Decision::unchanged(peeked))
         }

@@ -70,8 +70,9 @@ pub(crate) struct Parking {
 pub(crate) enum Ran {
     /// Answered.
     Done(Outcome),
-    /// Nothing was there yet.
-    Parked(Box<dyn Request>, Parking),
+    /// Nothing was there for it yet. What it found may have happened all the same: messages that are dead letters moved
+    /// out of its way (Q2).
+    Parked(Box<dyn Request>, Parking, Vec<Event>),
 }
 
 /// Something a turn can run.

@@ -15,7 +15,7 @@ use crate::{
     codec::EventBuffer,
     facts::{changes_what_is_there, fresh_bodies},
     limits,
-    request::{Held, Outcome, Ran, Request},
+    request::{Held, Outcome, Parking, Ran, Request},
     waiting::Waiting,
 };
 
@@ -109,9 +109,7 @@ impl Turn {
             self.happen(&mut work, &opening);
         }
         let settlement = self.engine.settle(now);
-        for event in &settlement.events {
-            self.happen(&mut work, event);
-        }
+        self.happen_all(&mut work, &settlement.events);
         let mut more = !settlement.complete;
         if settlement.complete {
             more |= !self.run_requests(&mut work, requests);
@@ -132,7 +130,10 @@ impl Turn {
             if !request.is_gone() {
                 match self.try_request(work, request) {
                     Ran::Done(outcome) => self.apply(work, outcome),
-                    Ran::Parked(request, parking) => self.waiting.park(request, parking),
+                    Ran::Parked(request, parking, events) => {
+                        self.waiting.park(request, parking);
+                        self.happen_all(work, &events);
+                    }
                 }
             }
         }
@@ -149,7 +150,7 @@ impl Turn {
             }
         }
         while let Some((ticket, poll)) = self.waiting.next_due(work.now) {
-            if let Some(Ran::Parked(poll, parking)) = self.try_poll(work, poll) {
+            if let Some((poll, parking)) = self.try_poll(work, poll) {
                 self.waiting.put_back(ticket, poll, parking);
             }
             if work.events_full() {
@@ -169,7 +170,7 @@ impl Turn {
         let (mut after, mut receives_too) = (0, true);
         while let Some((ticket, poll)) = self.waiting.next_of(queue, after, receives_too) {
             after = ticket;
-            if let Some(Ran::Parked(poll, parking)) = self.try_poll(work, poll) {
+            if let Some((poll, parking)) = self.try_poll(work, poll) {
                 // Where one receive finds nothing, none does.
                 receives_too &= !parking.receive;
                 self.waiting.put_back(ticket, poll, parking);
@@ -181,8 +182,9 @@ impl Turn {
         true
     }
 
-    /// Tries a poll unless nobody waits for it any more (H8); what it comes to is applied.
-    fn try_poll(&mut self, work: &mut Work, poll: Box<dyn Request>) -> Option<Ran> {
+    /// Tries a poll unless nobody waits for it any more (H8); what it comes to is applied. A poll that waits on is given
+    /// back.
+    fn try_poll(&mut self, work: &mut Work, poll: Box<dyn Request>) -> Option<(Box<dyn Request>, Parking)> {
         if poll.is_gone() {
             return None;
         }
@@ -191,7 +193,10 @@ impl Turn {
                 self.apply(work, outcome);
                 None
             }
-            parked @ Ran::Parked(..) => Some(parked),
+            Ran::Parked(poll, parking, events) => {
+                self.happen_all(work, &events);
+                Some((poll, parking))
+            }
         }
     }
 
@@ -213,9 +218,7 @@ impl Turn {
 
     fn apply(&mut self, work: &mut Work, outcome: Outcome) {
         self.assert_places(work, &outcome);
-        for event in &outcome.events {
-            self.happen(work, event);
-        }
+        self.happen_all(work, &outcome.events);
         for body in outcome.bodies {
             let bytes = body.len() as u64;
             work.body_bytes += bytes;
@@ -240,6 +243,12 @@ impl Turn {
         );
     }
 
+    fn happen_all(&mut self, work: &mut Work, events: &[Event]) {
+        for event in events {
+            self.happen(work, event);
+        }
+    }
+
     /// A fact: applied at once, and written down.
     fn happen(&mut self, work: &mut Work, event: &Event) {
         if work.events.is_empty() {
@@ -247,9 +256,7 @@ impl Turn {
         }
         self.engine.evolve(event);
         work.events.push(event);
-        if let Some(queue) = changes_what_is_there(event) {
-            self.changed.insert(queue);
-        }
+        self.changed.extend(changes_what_is_there(event));
     }
 
     /// Every frame says when it was, unless its first event does (H2).

@@ -6,6 +6,74 @@ use std::time::Duration;
 use lockstep_proto::v1;
 pub use lockstep_proto::v1::{DeduplicationScope, GroupDelivery};
 
+/// Where messages go that were received too often (Q1, Q2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedrivePolicy {
+    /// To this queue, instead of the receive after this many.
+    To {
+        /// Another queue that is there, of the same kind.
+        dead_letter_queue: String,
+        /// 1 to 1,000.
+        max_receive_count: u32,
+    },
+    /// Nowhere: removes the policy.
+    Nowhere,
+}
+
+/// Which queues may name this one as their dead-letter queue (Q5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedriveAllowPolicy {
+    /// Every queue.
+    AllowAll,
+    /// No queue.
+    DenyAll,
+    /// These, 1 to 10.
+    ByQueue(Vec<String>),
+}
+
+impl From<RedrivePolicy> for v1::RedrivePolicy {
+    fn from(given: RedrivePolicy) -> Self {
+        match given {
+            RedrivePolicy::To { dead_letter_queue, max_receive_count } => {
+                v1::RedrivePolicy { dead_letter_queue, max_receive_count }
+            }
+            RedrivePolicy::Nowhere => v1::RedrivePolicy::default(),
+        }
+    }
+}
+
+impl From<v1::RedrivePolicy> for RedrivePolicy {
+    fn from(read: v1::RedrivePolicy) -> Self {
+        let v1::RedrivePolicy { dead_letter_queue, max_receive_count } = read;
+        if dead_letter_queue.is_empty() {
+            RedrivePolicy::Nowhere
+        } else {
+            RedrivePolicy::To { dead_letter_queue, max_receive_count }
+        }
+    }
+}
+
+impl From<RedriveAllowPolicy> for v1::RedriveAllowPolicy {
+    fn from(given: RedriveAllowPolicy) -> Self {
+        let (permission, source_queues) = match given {
+            RedriveAllowPolicy::AllowAll => (v1::RedrivePermission::AllowAll, Vec::new()),
+            RedriveAllowPolicy::DenyAll => (v1::RedrivePermission::DenyAll, Vec::new()),
+            RedriveAllowPolicy::ByQueue(queues) => (v1::RedrivePermission::ByQueue, queues),
+        };
+        v1::RedriveAllowPolicy { permission: permission.into(), source_queues }
+    }
+}
+
+/// A permission that this client does not know is none.
+fn redrive_allow(read: v1::RedriveAllowPolicy) -> Option<RedriveAllowPolicy> {
+    match read.permission() {
+        v1::RedrivePermission::AllowAll => Some(RedriveAllowPolicy::AllowAll),
+        v1::RedrivePermission::DenyAll => Some(RedriveAllowPolicy::DenyAll),
+        v1::RedrivePermission::ByQueue => Some(RedriveAllowPolicy::ByQueue(read.source_queues)),
+        v1::RedrivePermission::Unspecified => None,
+    }
+}
+
 /// What a queue is made with or changed to. An absent value means "the default" at creation and "as it is" in a
 /// change. Durations are sent in whole seconds, parts of a second rounded up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +94,10 @@ pub struct QueueAttributes {
     pub maximum_message_size: Option<u32>,
     /// How long a receive waits for a first message: 0 to 20 s; 0 when absent (R1).
     pub receive_wait: Option<Duration>,
+    /// Where messages go that were received too often; nowhere when absent (Q1).
+    pub redrive_policy: Option<RedrivePolicy>,
+    /// Which queues may name this one as their dead-letter queue; all when absent (Q5).
+    pub redrive_allow_policy: Option<RedriveAllowPolicy>,
 }
 
 /// Whole seconds, rounded up; more than fits is as much as fits, and the broker says no to it.
@@ -45,6 +117,8 @@ impl From<QueueAttributes> for v1::QueueAttributes {
             message_retention_seconds: given.message_retention.map(seconds),
             maximum_message_size_bytes: given.maximum_message_size,
             receive_wait_seconds: given.receive_wait.map(seconds),
+            redrive_policy: given.redrive_policy.map(Into::into),
+            redrive_allow_policy: given.redrive_allow_policy.map(Into::into),
         }
     }
 }
@@ -62,6 +136,8 @@ impl From<v1::QueueAttributes> for QueueAttributes {
             message_retention: read.message_retention_seconds.map(duration),
             maximum_message_size: read.maximum_message_size_bytes,
             receive_wait: read.receive_wait_seconds.map(duration),
+            redrive_policy: read.redrive_policy.map(Into::into),
+            redrive_allow_policy: read.redrive_allow_policy.and_then(redrive_allow),
         }
     }
 }
@@ -81,6 +157,8 @@ mod tests {
             message_retention: None,
             maximum_message_size: Some(1024),
             receive_wait: Some(Duration::from_secs(20)),
+            redrive_policy: Some(RedrivePolicy::To { dead_letter_queue: "dead.fifo".into(), max_receive_count: 3 }),
+            redrive_allow_policy: Some(RedriveAllowPolicy::ByQueue(vec!["a.fifo".into()])),
         };
         assert_eq!(QueueAttributes::from(v1::QueueAttributes::from(given.clone())), given);
     }

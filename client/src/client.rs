@@ -3,7 +3,10 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use lockstep_proto::v1::{messages_client::MessagesClient, queues_client::QueuesClient, readers_client::ReadersClient};
+use lockstep_proto::v1::{
+    dead_letters_client::DeadLettersClient, messages_client::MessagesClient, queues_client::QueuesClient,
+    readers_client::ReadersClient,
+};
 use tonic::{
     Response, Status,
     transport::{Channel, Endpoint},
@@ -161,6 +164,12 @@ impl Client {
 
     pub(crate) fn readers(&self) -> ReadersClient<Channel> {
         ReadersClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_WIRE_MESSAGE)
+            .max_encoding_message_size(MAX_WIRE_MESSAGE)
+    }
+
+    pub(crate) fn dead_letters(&self) -> DeadLettersClient<Channel> {
+        DeadLettersClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
     }

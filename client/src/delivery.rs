@@ -35,6 +35,8 @@ pub struct Delivery {
     pub visible_until: SystemTime,
     /// Proves this delivery to the broker; dead when the lease ends (R3).
     pub receipt_handle: String,
+    /// Set where it is a dead letter: the queue it came from (R8).
+    pub dead_letter_source: Option<String>,
     queue: String,
     client: Client,
 }
@@ -71,6 +73,7 @@ impl Delivery {
             first_received_at: instant(read.first_received_unix_ms),
             visible_until: instant(read.visible_unix_ms),
             receipt_handle: read.receipt_handle,
+            dead_letter_source: Some(read.dead_letter_source).filter(|source| !source.is_empty()),
             queue,
             client,
         }

@@ -60,7 +60,7 @@ pub use lockstep_proto::v1::{
 };
 pub use tonic::Code;
 
-pub use attributes::{DeduplicationScope, GroupDelivery, QueueAttributes};
+pub use attributes::{DeduplicationScope, GroupDelivery, QueueAttributes, RedriveAllowPolicy, RedrivePolicy};
 pub use calls::{ClaimAnswer, Committed, CreatedQueue, OpenedReader, QueuePage};
 pub use claim::{ClaimContents, ClaimItem, ClaimOptions, ClaimStream, Shard};
 pub use client::{Client, ClientBuilder};

@@ -1,6 +1,7 @@
-//! The attributes of a queue: their defaults, their ranges, and how a change is checked (L2, L4, H11).
+//! The attributes of a queue: their defaults, their ranges, and how a change is checked (L2, L4, H11, Q1, Q5). Whether a
+//! dead-letter queue exists is judged where the state is known, not here.
 
-use crate::{Rejected, limits};
+use crate::{Rejected, limits, words::QueueName};
 
 /// How a queue hands out the messages of a group; fixed at creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,48 @@ pub enum DeduplicationScope {
     Queue,
     /// Only in the same message group.
     MessageGroup,
+}
+
+/// Where messages go that were received too often (Q1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedrivePolicy {
+    /// The queue they go to, by name: a queue deleted and made anew under it is meant again.
+    pub dead_letter_queue: QueueName,
+    /// How often a message may be received, 1 to 1,000; the receive after that moves it (Q2).
+    pub max_receives: u32,
+}
+
+/// Which queues may name this one as their dead-letter queue (Q5); judged when they do so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RedriveAllow {
+    /// Every queue.
+    #[default]
+    AllowAll,
+    /// No queue.
+    DenyAll,
+    /// At most 10 queues.
+    ByQueue(Vec<QueueName>),
+}
+
+impl RedriveAllow {
+    /// Whether a queue may name this one.
+    #[must_use]
+    pub fn allows(&self, source: &QueueName) -> bool {
+        match self {
+            Self::AllowAll => true,
+            Self::DenyAll => false,
+            Self::ByQueue(sources) => sources.contains(source),
+        }
+    }
+}
+
+/// What becomes of a redrive policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedriveChange {
+    /// This is the policy from now on.
+    Set(RedrivePolicy),
+    /// There is none from now on.
+    Remove,
 }
 
 /// The attributes of a queue. Times in milliseconds, sizes in bytes.
@@ -39,6 +82,10 @@ pub struct Attributes {
     pub max_message_size: u32,
     /// How long a receive waits unless it says otherwise (R1).
     pub wait: u64,
+    /// Where messages go that were received too often (Q1); absent: they stay.
+    pub redrive: Option<RedrivePolicy>,
+    /// Which queues may name this one as their dead-letter queue (Q5).
+    pub redrive_allow: RedriveAllow,
 }
 
 impl Default for Attributes {
@@ -52,6 +99,8 @@ impl Default for Attributes {
             retention: limits::DEFAULT_RETENTION,
             max_message_size: limits::MAX_MESSAGE_SIZE,
             wait: 0,
+            redrive: None,
+            redrive_allow: RedriveAllow::AllowAll,
         }
     }
 }
@@ -75,6 +124,10 @@ pub struct AttributeChanges {
     pub max_message_size: Option<u32>,
     /// See [`Attributes::wait`].
     pub wait: Option<u64>,
+    /// See [`Attributes::redrive`].
+    pub redrive: Option<RedriveChange>,
+    /// See [`Attributes::redrive_allow`].
+    pub redrive_allow: Option<RedriveAllow>,
 }
 
 impl AttributeChanges {
@@ -90,6 +143,12 @@ impl AttributeChanges {
             retention: self.retention.unwrap_or(base.retention),
             max_message_size: self.max_message_size.unwrap_or(base.max_message_size),
             wait: self.wait.unwrap_or(base.wait),
+            redrive: match &self.redrive {
+                Some(RedriveChange::Set(policy)) => Some(policy.clone()),
+                Some(RedriveChange::Remove) => None,
+                None => base.redrive.clone(),
+            },
+            redrive_allow: self.redrive_allow.clone().unwrap_or_else(|| base.redrive_allow.clone()),
         }
     }
 
@@ -118,7 +177,19 @@ impl AttributeChanges {
             "MaximumMessageSize",
             "1024 to 1048576 bytes (L2)",
         )?;
-        range(self.wait, 0, limits::WAIT, "ReceiveMessageWaitTimeSeconds", "0 to 20 s (R1)")
+        range(self.wait, 0, limits::WAIT, "ReceiveMessageWaitTimeSeconds", "0 to 20 s (R1)")?;
+        let max_receives = match &self.redrive {
+            Some(RedriveChange::Set(policy)) => Some(policy.max_receives.into()),
+            Some(RedriveChange::Remove) | None => None,
+        };
+        let most = limits::MAX_RECEIVES.into();
+        range(max_receives, 1, most, "RedrivePolicy", "a maxReceiveCount of 1 to 1000 (Q1)")?;
+        let sources = match &self.redrive_allow {
+            Some(RedriveAllow::ByQueue(sources)) => Some(sources.len() as u64),
+            Some(RedriveAllow::AllowAll | RedriveAllow::DenyAll) | None => None,
+        };
+        let most = limits::REDRIVE_SOURCES as u64;
+        range(sources, 1, most, "RedriveAllowPolicy", "1 to 10 source queues with byQueue (Q5)")
     }
 
     /// The first given attribute that differs from what is there (A1), or from what was fixed at creation.
@@ -134,6 +205,8 @@ impl AttributeChanges {
             ("MessageRetentionPeriod", wanted.retention != current.retention),
             ("MaximumMessageSize", wanted.max_message_size != current.max_message_size),
             ("ReceiveMessageWaitTimeSeconds", wanted.wait != current.wait),
+            ("RedrivePolicy", wanted.redrive != current.redrive),
+            ("RedriveAllowPolicy", wanted.redrive_allow != current.redrive_allow),
         ]
         .into_iter()
         .find_map(|(name, differs)| differs.then_some(name))

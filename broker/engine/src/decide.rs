@@ -2,6 +2,7 @@
 
 mod catalog;
 mod commit;
+mod dead_letters;
 mod delete;
 pub(crate) mod due;
 pub(crate) mod readers;

@@ -71,6 +71,7 @@ fn distilled_messages(queue: &Queue) -> impl Iterator<Item = Restored> {
             received_at: lease.received_at,
             visible_at: lease.visible_at,
         }),
+        origin: message.origin(),
     })
 }
 

@@ -115,6 +115,14 @@ impl Engine {
         self.state.list(prefix, after, max)
     }
 
+    /// The queues that name a queue as their dead-letter queue, by name, after a name; at most `max` (Q5).
+    ///
+    /// # Errors
+    /// [`Rejected::QueueNotFound`], [`Rejected::QueueGenerationChanged`].
+    pub fn dead_letter_sources(&self, queue: &QueueRef, after: &str, max: usize) -> Result<Vec<QueueName>, Rejected> {
+        self.state.dead_letter_sources(queue, after, max)
+    }
+
     /// Messages in order, without taking them; at most `max`, and `max_bytes` of bodies (one always fits).
     ///
     /// # Errors

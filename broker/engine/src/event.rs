@@ -4,7 +4,7 @@
 
 use crate::{
     Attributes,
-    reply::Accepted,
+    reply::{Accepted, Origin},
     words::{
         ActiveTime, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
         QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp, ValueKey,
@@ -114,6 +114,14 @@ pub enum Event {
         queue: QueueGeneration,
         through: ActiveTime,
     },
+    /// Messages were received too often and went to the dead-letter queue: one fact for both queues (Q2, H10). Each by
+    /// its old and its new sequence number.
+    MessagesDeadLettered {
+        queue: QueueGeneration,
+        to: QueueGeneration,
+        at: Timestamp,
+        messages: Vec<(SequenceNumber, SequenceNumber)>,
+    },
     /// A reader was opened; its open claims got new epochs.
     ReaderOpened {
         queue: QueueGeneration,
@@ -212,6 +220,7 @@ pub enum Restored {
         first_received_at: Option<Timestamp>,
         receives: u32,
         lease: Option<RestoredLease>,
+        origin: Option<Origin>,
     },
     /// A group that is free, and its turn among the free ones (O2).
     FreeGroup {

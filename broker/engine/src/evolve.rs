@@ -1,6 +1,7 @@
 //! The only writer of the state. Total and timeless: an event that names something unknown is counted as a stray and
 //! changes nothing, and the invariants refuse a state with strays.
 
+mod dead_letters;
 mod readers;
 mod restored;
 
@@ -63,6 +64,9 @@ impl State {
             Event::MessagesReturned { queue, messages, .. } => self.free(*queue, messages)?,
             Event::MessagesDeleted { queue, messages } | Event::MessagesExpired { queue, messages } => {
                 self.remove(*queue, messages)?;
+            }
+            Event::MessagesDeadLettered { queue, to, at, messages } => {
+                self.dead_letter(*queue, *to, *at, messages)?;
             }
             Event::VisibilityChanged { queue, messages } => {
                 for (sequence, visible_at) in messages {
@@ -146,6 +150,7 @@ fn send(queue: &mut Queue, event: &Event) {
         first_received_at: None,
         receives: 0,
         hold: Hold::Free,
+        origin: None,
     };
     queue.push(*sequence, message);
 }

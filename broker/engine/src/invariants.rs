@@ -85,6 +85,14 @@ fn check_messages(queue: &Queue) -> Result<(), String> {
     ensure!(bytes == queue.bytes, "{} bytes counted of {bytes}", queue.bytes);
     let newest = queue.messages.last_key_value().map_or(SequenceNumber(0), |(sequence, _)| *sequence);
     ensure!(newest <= queue.last_sequence, "message {newest} is newer than the counter");
+    for (sequence, message) in &queue.messages {
+        let received = message.first_received_at.is_some();
+        ensure!(
+            received == (message.receives > 0),
+            "{sequence} has {} receives and a first one: {received}",
+            message.receives
+        );
+    }
     Ok(())
 }
 

@@ -29,7 +29,9 @@ mod state;
 pub mod view;
 pub mod words;
 
-pub use attributes::{AttributeChanges, Attributes, DeduplicationScope, GroupDelivery};
+pub use attributes::{
+    AttributeChanges, Attributes, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
+};
 pub use decide::due::Settlement;
 pub use engine::Engine;
 pub use event::Event;

@@ -64,3 +64,9 @@ pub const TICK: u64 = 10_000;
 pub const TIME_JUMP: u64 = 86_400_000;
 /// What a stored message costs beside its body, for the space account (H5).
 pub const MESSAGE_OVERHEAD: u64 = 256;
+/// Most receives that a redrive policy may grant before a message is a dead letter (Q1).
+pub const MAX_RECEIVES: u32 = 1_000;
+/// Most source queues that a redrive allow policy names (Q5).
+pub const REDRIVE_SOURCES: usize = 10;
+/// Most dead letters that one receive or claim moves; the next one goes on (H3).
+pub const DEAD_LETTERS_AT_ONCE: usize = 1_000;

@@ -2,7 +2,8 @@
 //! code of its own, without a catch-all.
 
 use crate::words::{
-    BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, ReaderId, SequenceNumber, Timestamp,
+    BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SequenceNumber,
+    Timestamp,
 };
 
 /// Why a command, or one entry of it, was refused. The text names the rule and the way out.
@@ -24,6 +25,15 @@ pub enum Rejected {
     /// S8 and the delivery discipline.
     #[error("attribute {attribute} is fixed at creation (S8); create another queue")]
     AttributeFixed { attribute: &'static str },
+    /// Q1.
+    #[error("the dead-letter queue {name} does not exist; create it first (Q1)")]
+    DeadLetterQueueNotFound { name: QueueName },
+    /// Q1.
+    #[error("a queue cannot be its own dead-letter queue; name another one (Q1)")]
+    DeadLetterQueueIsSelf,
+    /// Q5.
+    #[error("the redrive allow policy of {name} does not let this queue name it as its dead-letter queue (Q5)")]
+    RedriveNotAllowed { name: QueueName },
     /// L2.
     #[error("the message must not be longer than {limit} bytes (L2)")]
     MessageTooLong { limit: u32 },
@@ -118,6 +128,17 @@ pub struct Accepted {
     pub duplicate: bool,
 }
 
+/// Where a dead letter comes from: it keeps the identity of the message it was when it was sent (H9, Q2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The queue it was sent to.
+    pub generation: QueueGeneration,
+    /// Its place there.
+    pub sequence: SequenceNumber,
+    /// The queue that it was dead-lettered from last (R8: DeadLetterQueueSourceArn).
+    pub source: QueueName,
+}
+
 /// A message as a receive delivers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
@@ -139,6 +160,8 @@ pub struct Delivered {
     pub first_received_at: Timestamp,
     /// When it becomes visible again.
     pub visible_at: Timestamp,
+    /// Set where it is a dead letter.
+    pub origin: Option<Origin>,
 }
 
 /// A message was deleted.

@@ -8,7 +8,7 @@ use crate::{
     command::{QueueRef, ReaderRef},
     decide::readers::{open_claim, still_open},
     limits,
-    reply::{OpenClaim, Rejected},
+    reply::{OpenClaim, Origin, Rejected},
     state::{message::Hold, queue::Queue, reader::Reader},
     words::{
         BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId,
@@ -63,6 +63,8 @@ pub struct PeekedMessage {
     pub receives: u32,
     pub sent_at: Timestamp,
     pub state: MessageState,
+    /// Set where it is a dead letter.
+    pub origin: Option<Origin>,
 }
 
 /// What a claim's holder reads (B6).
@@ -85,6 +87,8 @@ pub struct ClaimedMessage {
     pub body: BodyRef,
     pub receives: u32,
     pub sent_at: Timestamp,
+    /// Set where it is a dead letter.
+    pub origin: Option<Origin>,
 }
 
 /// A stored value's place.
@@ -159,6 +163,7 @@ impl State {
                 receives: message.receives,
                 sent_at: message.sent_at,
                 state: self.state_of(queue, sequence, message.hold, held),
+                origin: message.origin(),
             });
         }
         Ok(peeked)
@@ -209,10 +214,26 @@ impl State {
                 body: message.body,
                 receives: message.receives,
                 sent_at: message.sent_at,
+                origin: message.origin(),
             });
         }
         let values = groups.into_iter().flat_map(|group| values_of(reader, Some(group), "", "")).collect();
         Ok(ClaimContents { generation: queue.generation, values, messages })
+    }
+
+    /// The queues that name a queue as their dead-letter queue, by name, after a name.
+    pub(crate) fn dead_letter_sources(
+        &self,
+        queue: &QueueRef,
+        after: &str,
+        max: usize,
+    ) -> Result<Vec<QueueName>, Rejected> {
+        let target = &self.find(queue)?.name;
+        let names = self.names.iter().filter(|(name, generation)| {
+            let redrive = self.queues.get(generation).and_then(|queue| queue.attributes.redrive.as_ref());
+            name.as_str() > after && redrive.is_some_and(|policy| policy.dead_letter_queue == *target)
+        });
+        Ok(names.map(|(name, _)| name.clone()).take(max).collect())
     }
 
     pub(crate) fn values(

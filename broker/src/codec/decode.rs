@@ -36,6 +36,7 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
             queue: QueueGeneration(it.queue),
             messages: words::sequences(&it.sequence_steps),
         }),
+        Fact::MessagesDeadLettered(it) => dead_lettered(&it),
         Fact::KeysForgotten(it) => {
             Ok(Event::KeysForgotten { queue: QueueGeneration(it.queue), through: ActiveTime(it.through_active) })
         }
@@ -66,7 +67,7 @@ fn queue_created(it: &wire::QueueCreated) -> Result<Event, Fault> {
     Ok(Event::QueueCreated {
         queue: QueueGeneration(it.queue),
         name: words::queue_name(&it.name)?,
-        attributes: words::read_attributes(it.attributes)?,
+        attributes: words::read_attributes(it.attributes.as_ref())?,
         at: Timestamp(it.at),
     })
 }
@@ -74,7 +75,7 @@ fn queue_created(it: &wire::QueueCreated) -> Result<Event, Fault> {
 fn queue_changed(it: &wire::QueueChanged) -> Result<Event, Fault> {
     Ok(Event::QueueChanged {
         queue: QueueGeneration(it.queue),
-        attributes: words::read_attributes(it.attributes)?,
+        attributes: words::read_attributes(it.attributes.as_ref())?,
         at: Timestamp(it.at),
     })
 }
@@ -130,6 +131,16 @@ fn reader_opened(it: &wire::ReaderOpened) -> Result<Event, Fault> {
         instance: words::label(&it.instance)?,
         claim_limit: it.claim_limit_ms,
         epochs: numbers.zip(words::sum(&it.claim_epoch_steps).map(Epoch)).collect(),
+    })
+}
+
+fn dead_lettered(it: &wire::MessagesDeadLettered) -> Result<Event, Fault> {
+    words::same_length(it.sequence_steps.len(), it.placed_steps.len())?;
+    Ok(Event::MessagesDeadLettered {
+        queue: QueueGeneration(it.queue),
+        to: QueueGeneration(it.to),
+        at: Timestamp(it.at),
+        messages: words::sequences(&it.sequence_steps).into_iter().zip(words::sequences(&it.placed_steps)).collect(),
     })
 }
 

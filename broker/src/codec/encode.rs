@@ -41,6 +41,7 @@ fn fact(event: &Event) -> Fact {
         Event::MessagesDeleted { queue, messages } => deleted(*queue, messages),
         Event::VisibilityChanged { queue, messages } => visibility(*queue, messages),
         Event::MessagesExpired { queue, messages } => expired(*queue, messages),
+        Event::MessagesDeadLettered { queue, to, at, messages } => dead_lettered(*queue, *to, *at, messages),
         Event::KeysForgotten { queue, through } => {
             Fact::KeysForgotten(wire::KeysForgotten { queue: queue.0, through_active: through.0 })
         }
@@ -128,6 +129,21 @@ fn deleted(queue: QueueGeneration, messages: &[SequenceNumber]) -> Fact {
 fn expired(queue: QueueGeneration, messages: &[SequenceNumber]) -> Fact {
     let sequence_steps = words::sequence_steps(messages);
     Fact::MessagesExpired(wire::MessagesExpired { queue: queue.0, sequence_steps })
+}
+
+fn dead_lettered(
+    queue: QueueGeneration,
+    to: QueueGeneration,
+    at: Timestamp,
+    messages: &[(SequenceNumber, SequenceNumber)],
+) -> Fact {
+    Fact::MessagesDeadLettered(wire::MessagesDeadLettered {
+        queue: queue.0,
+        to: to.0,
+        at: at.0,
+        sequence_steps: words::steps(messages.iter().map(|(from, _)| from.0)),
+        placed_steps: words::steps(messages.iter().map(|(_, placed)| placed.0)),
+    })
 }
 
 fn visibility(queue: QueueGeneration, messages: &[(SequenceNumber, ActiveTime)]) -> Fact {

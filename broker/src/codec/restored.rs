@@ -32,7 +32,7 @@ pub(super) fn fact(piece: &Restored) -> Fact {
             next_turn: *next_turn,
             ..named_queue(*queue, name, attributes)
         }),
-        Restored::Message { queue, sequence, group, body, sent_at, first_received_at, receives, lease } => {
+        Restored::Message { queue, sequence, group, body, sent_at, first_received_at, receives, lease, origin } => {
             Fact::RestoredMessage(wire::RestoredMessage {
                 queue: queue.0,
                 sequence: sequence.0,
@@ -42,6 +42,7 @@ pub(super) fn fact(piece: &Restored) -> Fact {
                 first_received_at: first_received_at.map(|at| at.0),
                 receives: *receives,
                 lease: lease.as_ref().map(write_lease),
+                origin: origin.as_ref().map(words::origin),
             })
         }
         Restored::FreeGroup { queue, group, turn } => {
@@ -147,7 +148,7 @@ pub(super) fn queue(it: &wire::RestoredQueue) -> Result<Restored, Fault> {
     Ok(Restored::Queue {
         queue: QueueGeneration(it.queue),
         name: words::queue_name(&it.name)?,
-        attributes: words::read_attributes(it.attributes)?,
+        attributes: words::read_attributes(it.attributes.as_ref())?,
         created_at: Timestamp(it.created_at),
         modified_at: Timestamp(it.modified_at),
         last_sequence: SequenceNumber(it.last_sequence),
@@ -172,6 +173,7 @@ pub(super) fn message(it: &wire::RestoredMessage) -> Result<Restored, Fault> {
         first_received_at: it.first_received_at.map(Timestamp),
         receives: it.receives,
         lease: it.lease.map(lease),
+        origin: words::read_origin(it.origin.as_ref())?,
     })
 }
 

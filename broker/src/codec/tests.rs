@@ -2,9 +2,9 @@
 
 use fastrand::Rng;
 use lockstep_engine::{
-    Attributes, DeduplicationScope, Event, GroupDelivery,
+    Attributes, DeduplicationScope, Event, GroupDelivery, RedriveAllow, RedrivePolicy,
     event::{BurnCause, Counted, Restored, RestoredLease, RestoredOutcome, ReturnCause, ValueChanged},
-    reply::Accepted,
+    reply::{Accepted, Origin},
     words::{
         ActiveTime, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
         Position, QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp, ValueKey,
@@ -120,7 +120,21 @@ fn attributes(rng: &mut Rng) -> Attributes {
         retention: number(rng),
         max_message_size: small(rng),
         wait: number(rng),
+        redrive: maybe(rng, |rng| RedrivePolicy { dead_letter_queue: name(rng), max_receives: small(rng) }),
+        redrive_allow: redrive_allow(rng),
     }
+}
+
+fn redrive_allow(rng: &mut Rng) -> RedriveAllow {
+    match rng.u8(..3) {
+        0 => RedriveAllow::AllowAll,
+        1 => RedriveAllow::DenyAll,
+        _ => RedriveAllow::ByQueue(vec![name(rng), name(rng)]),
+    }
+}
+
+fn origin(rng: &mut Rng) -> Origin {
+    Origin { generation: queue(rng), sequence: sequence(rng), source: name(rng) }
 }
 
 fn lease(rng: &mut Rng) -> RestoredLease {
@@ -139,7 +153,7 @@ fn outcome(rng: &mut Rng) -> RestoredOutcome {
     }
 }
 
-const EVENTS: u8 = 21;
+const EVENTS: u8 = 22;
 
 /// One event of each kind; the compiler's exhaustive matches in `encode` see to it that none is forgotten there.
 fn event(rng: &mut Rng, kind: u8) -> Event {
@@ -227,6 +241,12 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
             messages: list(r, sequence),
             outputs: list(r, accepted),
         },
+        20 => Event::MessagesDeadLettered {
+            queue,
+            to: QueueGeneration(number(r)),
+            at: at(r),
+            messages: list(r, |r| (sequence(r), sequence(r))),
+        },
         _ => Event::ValuesCommitted {
             queue,
             reader: reader(r),
@@ -264,6 +284,7 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
             first_received_at: maybe(r, at),
             receives: small(r),
             lease: maybe(r, lease),
+            origin: maybe(r, origin),
         },
         3 => Restored::FreeGroup { queue, group: group(r), turn: number(r) },
         4 => Restored::Key { queue, key: DeduplicationKey(sixteen(r)), sequence: sequence(r), expires_at: active(r) },

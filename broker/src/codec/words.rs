@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use lockstep_engine::{
-    Attributes, DeduplicationScope, GroupDelivery,
+    Attributes, DeduplicationScope, GroupDelivery, RedriveAllow, RedrivePolicy,
     event::{Counted, ValueChanged},
-    reply::Accepted,
+    reply::{Accepted, Origin},
     words::{BodyRef, GroupId, Label, Position, QueueGeneration, QueueName, SequenceNumber, ValueKey, WordError},
 };
 use lockstep_proto::storage as wire;
@@ -148,10 +148,53 @@ pub(super) fn attributes(attributes: &Attributes) -> wire::Attributes {
         retention_ms: attributes.retention,
         max_message_size: attributes.max_message_size,
         wait_ms: attributes.wait,
+        redrive: attributes.redrive.as_ref().map(|policy| wire::RedrivePolicy {
+            dead_letter_queue: policy.dead_letter_queue.to_string(),
+            max_receives: policy.max_receives,
+        }),
+        redrive_allow: match &attributes.redrive_allow {
+            RedriveAllow::AllowAll => None,
+            RedriveAllow::DenyAll => Some(wire::RedriveAllow { sources: Vec::new() }),
+            RedriveAllow::ByQueue(sources) => {
+                Some(wire::RedriveAllow { sources: sources.iter().map(ToString::to_string).collect() })
+            }
+        },
     }
 }
 
-pub(super) fn read_attributes(attributes: Option<wire::Attributes>) -> Result<Attributes, Fault> {
+fn read_redrive(policy: Option<&wire::RedrivePolicy>) -> Result<Option<RedrivePolicy>, Fault> {
+    let read = |policy: &wire::RedrivePolicy| {
+        let dead_letter_queue = queue_name(&policy.dead_letter_queue)?;
+        Ok(RedrivePolicy { dead_letter_queue, max_receives: policy.max_receives })
+    };
+    policy.map(read).transpose()
+}
+
+fn read_redrive_allow(allow: Option<&wire::RedriveAllow>) -> Result<RedriveAllow, Fault> {
+    match allow {
+        None => Ok(RedriveAllow::AllowAll),
+        Some(allow) if allow.sources.is_empty() => Ok(RedriveAllow::DenyAll),
+        Some(allow) => {
+            let sources = allow.sources.iter().map(|name| queue_name(name));
+            Ok(RedriveAllow::ByQueue(sources.collect::<Result<_, _>>()?))
+        }
+    }
+}
+
+pub(super) fn origin(origin: &Origin) -> wire::Origin {
+    wire::Origin { queue: origin.generation.0, sequence: origin.sequence.0, source: origin.source.to_string() }
+}
+
+pub(super) fn read_origin(origin: Option<&wire::Origin>) -> Result<Option<Origin>, Fault> {
+    let read = |origin: &wire::Origin| {
+        let source = queue_name(&origin.source)?;
+        let (generation, sequence) = (QueueGeneration(origin.queue), SequenceNumber(origin.sequence));
+        Ok(Origin { generation, sequence, source })
+    };
+    origin.map(read).transpose()
+}
+
+pub(super) fn read_attributes(attributes: Option<&wire::Attributes>) -> Result<Attributes, Fault> {
     let attributes = attributes.ok_or("the attributes are missing")?;
     let delivery = match attributes.delivery() {
         wire::GroupDelivery::Strict => GroupDelivery::Strict,
@@ -172,5 +215,7 @@ pub(super) fn read_attributes(attributes: Option<wire::Attributes>) -> Result<At
         retention: attributes.retention_ms,
         max_message_size: attributes.max_message_size,
         wait: attributes.wait_ms,
+        redrive: read_redrive(attributes.redrive.as_ref())?,
+        redrive_allow: read_redrive_allow(attributes.redrive_allow.as_ref())?,
     })
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use lockstep_engine::{
     Rejected,
     command::{ChangeVisibility, Delete, QueueRef, Receive, Send, SendEntry},
-    reply::{Accepted, Deleted, Delivered},
+    reply::{Accepted, Deleted, Delivered, Origin},
     view::{ClaimedMessage, PeekedMessage},
     words::{DeduplicationId, GroupId, QueueGeneration, Receipt, SequenceNumber, Timestamp},
 };
@@ -113,9 +113,11 @@ impl Handle {
         for (delivered, fetched) in delivered.into_iter().zip(self.bodies.fetch(places).await) {
             let (group, sequence) = (&delivered.group, delivered.sequence);
             let Some(stored) = stopped.judge(group, sequence, stored_message(fetched)) else { continue };
+            let names =
+                self.names(delivered.generation, sequence, delivered.origin.as_ref(), stored.message_deduplication_id);
             deliveries.push(Delivery {
-                message_id: self.message_id(delivered.generation, delivered.sequence),
-                deduplication_id: stored.message_deduplication_id,
+                message_id: names.0,
+                deduplication_id: names.1,
                 body: stored.body,
                 receipt_handle: self.receipts.seal(receipt_of(&delivered)),
                 delivered,
@@ -162,12 +164,11 @@ impl Handle {
         let mut messages = Vec::with_capacity(peeked.len());
         for (peeked, fetched) in peeked.into_iter().zip(self.bodies.fetch(places).await) {
             match stored_message(fetched) {
-                Ok(stored) => messages.push(Peeked {
-                    message_id: self.message_id(peeked.generation, peeked.sequence),
-                    deduplication_id: stored.message_deduplication_id,
-                    body: stored.body,
-                    peeked,
-                }),
+                Ok(stored) => {
+                    let (given, origin) = (stored.message_deduplication_id, peeked.origin.as_ref());
+                    let names = self.names(peeked.generation, peeked.sequence, origin, given);
+                    messages.push(Peeked { message_id: names.0, deduplication_id: names.1, body: stored.body, peeked });
+                }
                 Err(fault) => {
                     first_damage.get_or_insert(damaged(peeked.sequence, fault));
                 }
@@ -176,6 +177,24 @@ impl Handle {
         match first_damage {
             Some(damage) if messages.is_empty() => Err(damage),
             Some(_) | None => Ok(messages),
+        }
+    }
+
+    /// A message's id and its deduplication id. A dead letter keeps the id it was sent under (H9), and its deduplication
+    /// id is that id, so that no key of the queue it went to can be meant (Q3).
+    fn names(
+        &self,
+        generation: QueueGeneration,
+        sequence: SequenceNumber,
+        origin: Option<&Origin>,
+        given: String,
+    ) -> (Uuid, String) {
+        match origin {
+            Some(origin) => {
+                let id = self.message_id(origin.generation, origin.sequence);
+                (id, id.to_string())
+            }
+            None => (self.message_id(generation, sequence), given),
         }
     }
 
@@ -188,12 +207,9 @@ impl Handle {
         let places = claimed.iter().map(|message| message.body.position).collect();
         let with_body = |(claimed, fetched): (ClaimedMessage, _)| {
             let stored = stored_message(fetched).map_err(|fault| damaged(claimed.sequence, fault))?;
-            Ok(ClaimedBody {
-                message_id: self.message_id(generation, claimed.sequence),
-                deduplication_id: stored.message_deduplication_id,
-                body: stored.body,
-                claimed,
-            })
+            let (given, origin) = (stored.message_deduplication_id, claimed.origin.as_ref());
+            let names = self.names(generation, claimed.sequence, origin, given);
+            Ok(ClaimedBody { message_id: names.0, deduplication_id: names.1, body: stored.body, claimed })
         };
         claimed.into_iter().zip(self.bodies.fetch(places).await).map(with_body).collect()
     }

@@ -2,6 +2,7 @@
 //! sequencer, waits for its held answer and fetches the bodies that the answer names. No rule is decided here.
 
 mod commit;
+mod dead_letters;
 mod explain;
 mod messages;
 mod readers;

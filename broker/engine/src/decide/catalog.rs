@@ -1,9 +1,10 @@
 //! Creating, changing, purging and deleting queues (A1, A3, B8).
 
 use crate::{
-    AttributeChanges, Attributes, Event, State,
+    AttributeChanges, Attributes, Event, RedriveChange, RedrivePolicy, State,
     command::{Command, Context, CreateQueue, Decision, DeleteQueue, PurgeQueue, SetQueueAttributes},
     reply::{QueueCreated, Rejected},
+    words::QueueName,
 };
 
 impl Command for CreateQueue {
@@ -20,6 +21,9 @@ impl Command for CreateQueue {
                 None => Ok(QueueCreated { generation: queue.generation, created: false }),
             };
             return Decision::unchanged(reply);
+        }
+        if let Err(rejected) = check_dead_letter_queue(&self.attributes, state, &self.name) {
+            return Decision::unchanged(Err(rejected));
         }
         let queue = state.last_generation.next();
         let attributes = self.attributes.applied_to(&Attributes::default());
@@ -54,8 +58,28 @@ fn changed(
     if let Some(attribute) = fixed.first_difference(&queue.attributes) {
         return Err(Rejected::AttributeFixed { attribute });
     }
+    check_dead_letter_queue(changes, state, &queue.name)?;
     let attributes = changes.applied_to(&queue.attributes);
     Ok((attributes != queue.attributes).then_some((queue.generation, attributes)))
+}
+
+/// A policy that is given names another queue that is there and lets itself be named (Q1, Q5). Both are FIFO, because
+/// their names are (L1).
+fn check_dead_letter_queue(changes: &AttributeChanges, state: &State, source: &QueueName) -> Result<(), Rejected> {
+    let Some(RedriveChange::Set(RedrivePolicy { dead_letter_queue: name, .. })) = &changes.redrive else {
+        return Ok(());
+    };
+    if name == source {
+        return Err(Rejected::DeadLetterQueueIsSelf);
+    }
+    let target = state.names.get(name).and_then(|generation| state.queues.get(generation));
+    match target {
+        None => Err(Rejected::DeadLetterQueueNotFound { name: name.clone() }),
+        Some(target) if !target.attributes.redrive_allow.allows(source) => {
+            Err(Rejected::RedriveNotAllowed { name: name.clone() })
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 impl Command for PurgeQueue {

@@ -3,7 +3,7 @@
 use crate::{
     Event, State,
     command::{Abandon, Claim, Command, Context, Decision, DropReader, OpenReader, TakeClaim},
-    decide::receive::choose,
+    decide::{dead_letters::DeadLetters, receive::choose},
     event::{BurnCause, Counted},
     limits,
     reply::{Claimed, OpenClaim, ReaderOpened, Rejected},
@@ -153,10 +153,12 @@ impl Command for Claim {
 fn open(command: &Claim, state: &State, context: &Context, queue: &Queue, reader: &Reader) -> Decision<Claimed> {
     let most = command.max_messages.clamp(1, limits::CLAIM_MESSAGES);
     let bytes = command.max_bytes.clamp(1, limits::CLAIM_BYTES);
-    let chosen = choose(queue, most.into(), bytes, limits::CLAIM_GROUPS);
+    let mut letters = DeadLetters::of(state, queue, context);
+    let chosen = choose(queue, &mut letters, most.into(), bytes, limits::CLAIM_GROUPS);
+    let mut events: Vec<Event> = letters.into_event().into_iter().collect();
     let mut messages: Vec<_> = chosen.into_iter().flat_map(|(_, messages)| messages).collect();
     if messages.len() < command.at_least.clamp(1, most) as usize {
-        return Decision::unchanged(Ok(Claimed::Empty));
+        return Decision::new(events, Claimed::Empty);
     }
     messages.sort_unstable();
     let claim = OpenedClaim {
@@ -167,7 +169,7 @@ fn open(command: &Claim, state: &State, context: &Context, queue: &Queue, reader
         messages,
     };
     let reply = Claimed::Open(open_claim(queue, command.number, &claim));
-    let event = Event::ClaimOpened {
+    events.push(Event::ClaimOpened {
         queue: queue.generation,
         reader: reader.id,
         number: command.number,
@@ -175,8 +177,8 @@ fn open(command: &Claim, state: &State, context: &Context, queue: &Queue, reader
         at: context.now,
         lapses_at: claim.lapses_at,
         messages: counted_once_more(queue, &claim),
-    };
-    Decision::new(vec![event], reply)
+    });
+    Decision::new(events, reply)
 }
 
 fn counted_once_more(queue: &Queue, claim: &OpenedClaim) -> Vec<Counted> {

@@ -3,6 +3,7 @@
 use crate::{
     Event, State,
     command::{Command, Context, Decision, Receive},
+    decide::dead_letters::DeadLetters,
     limits,
     reply::Delivered,
     state::queue::Queue,
@@ -34,8 +35,11 @@ fn deliver(command: &Receive, state: &State, queue: &Queue, context: &Context) -
     let received_at = state.active(context.now);
     let visible_at = ActiveTime(received_at.0 + timeout);
     let mut epoch = queue.last_epoch;
-    let (mut events, mut delivered) = (Vec::new(), Vec::new());
-    for (group, chosen) in choose(queue, most, limits::RECEIVE_BYTES, usize::MAX) {
+    let mut letters = DeadLetters::of(state, queue, context);
+    let chosen = choose(queue, &mut letters, most, limits::RECEIVE_BYTES, usize::MAX);
+    let mut events: Vec<Event> = letters.into_event().into_iter().collect();
+    let mut delivered = Vec::new();
+    for (group, chosen) in chosen {
         epoch = epoch.next();
         let mut messages = Vec::with_capacity(chosen.len());
         for sequence in chosen {
@@ -51,6 +55,7 @@ fn deliver(command: &Receive, state: &State, queue: &Queue, context: &Context) -
                 sent_at: message.sent_at,
                 first_received_at: message.first_received_at.unwrap_or(context.now),
                 visible_at: state.wall(visible_at),
+                origin: message.origin(),
             });
         }
         let at = context.now;
@@ -60,21 +65,28 @@ fn deliver(command: &Receive, state: &State, queue: &Queue, context: &Context) -
 }
 
 /// Chooses messages for a receive or a claim: free groups by their turn, of each the leading free messages, within
-/// the limits on messages, bytes and groups. The first message always fits.
+/// the limits on messages, bytes and groups. The first message always fits. What was received too often is not chosen
+/// but becomes a dead letter, and its group goes on with the next (Q2).
 pub(super) fn choose(
     queue: &Queue,
+    letters: &mut DeadLetters<'_>,
     max_messages: u64,
     max_bytes: u64,
     max_groups: usize,
 ) -> Vec<(GroupId, Vec<SequenceNumber>)> {
     let mut chosen: Vec<(GroupId, Vec<SequenceNumber>)> = Vec::new();
     let (mut count, mut bytes) = (0_u64, 0_u64);
-    for group in queue.free.values().take(max_groups) {
+    for group in queue.free.values() {
         let mut of_group = Vec::new();
-        let mut full = false;
+        let mut full = chosen.len() >= max_groups;
         for (sequence, message) in queue.deliverable(group) {
+            full |= count >= max_messages || letters.is_full();
+            if !full && letters.is_due(message) {
+                letters.push(sequence);
+                continue;
+            }
             let size = u64::from(message.body.size);
-            if count >= max_messages || (count > 0 && bytes + size > max_bytes) {
+            if full || (count > 0 && bytes + size > max_bytes) {
                 full = true;
                 break;
             }

@@ -85,6 +85,7 @@ impl State {
             | Event::MessagesDeleted { .. }
             | Event::VisibilityChanged { .. }
             | Event::MessagesExpired { .. }
+            | Event::MessagesDeadLettered { .. }
             | Event::KeysForgotten { .. }
             | Event::DeliveriesCommitted { .. }
             | Event::Restored(_) => None,

@@ -75,7 +75,8 @@ impl State {
     }
 
     fn restore_message(&mut self, piece: &Restored) -> Option<()> {
-        let Restored::Message { queue, sequence, group, body, sent_at, first_received_at, receives, lease } = piece
+        let Restored::Message { queue, sequence, group, body, sent_at, first_received_at, receives, lease, origin } =
+            piece
         else {
             return None;
         };
@@ -90,6 +91,7 @@ impl State {
             first_received_at: *first_received_at,
             receives: *receives,
             hold,
+            origin: origin.clone().map(Box::new),
         };
         let queue = self.queues.get_mut(queue)?;
         // A turn given out here is provisional: `FreeGroup` sets the real one, and no new number is used up.

@@ -1,6 +1,9 @@
 //! One waiting message and who holds it.
 
-use crate::words::{ActiveTime, BodyRef, ClaimNumber, Epoch, GroupId, ReaderId, Timestamp};
+use crate::{
+    reply::Origin,
+    words::{ActiveTime, BodyRef, ClaimNumber, Epoch, GroupId, ReaderId, Timestamp},
+};
 
 /// A message that is not deleted yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub(crate) struct Message {
     pub(crate) first_received_at: Option<Timestamp>,
     pub(crate) receives: u32,
     pub(crate) hold: Hold,
+    /// Set where it is a dead letter; a pointer, because few are.
+    pub(crate) origin: Option<Box<Origin>>,
 }
 
 /// Who holds a message.
@@ -33,6 +38,10 @@ pub(crate) struct Lease {
 }
 
 impl Message {
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.origin.as_deref().cloned()
+    }
+
     pub(crate) fn is_free(&self) -> bool {
         self.hold == Hold::Free
     }

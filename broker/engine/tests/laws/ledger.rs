@@ -19,6 +19,7 @@ enum Fate {
     Committed,
     Purged,
     Expired,
+    DeadLettered,
 }
 
 /// A message that waits, and the epoch of the grant or claim that holds it.
@@ -61,6 +62,7 @@ impl Ledger {
                 let book = self.books.remove(queue).ok_or("a queue was deleted twice")?;
                 book.balance()
             }
+            Event::MessagesDeadLettered { queue, to, messages, .. } => self.dead_letter(*queue, *to, messages),
             Event::Restored(_) => Err("a distilled piece in the journal".to_owned()),
             Event::QueueChanged { queue, .. }
             | Event::QueuePurged { queue }
@@ -82,6 +84,23 @@ impl Ledger {
                 self.books.get_mut(queue).ok_or("an event of no queue")?.enter(event)
             }
         }
+    }
+
+    /// Leaves one book and stands in the other at once: the same group, a new number (Q2).
+    fn dead_letter(
+        &mut self,
+        queue: QueueGeneration,
+        to: QueueGeneration,
+        messages: &[(SequenceNumber, SequenceNumber)],
+    ) -> Result<(), String> {
+        for (from, place) in messages {
+            let book = self.books.get_mut(&queue).ok_or("dead letters of no queue")?;
+            let group = book.waiting.get(&from.0).map(|waiting| waiting.group.clone());
+            book.end(&[*from], Fate::DeadLettered)?;
+            let target = self.books.get_mut(&to).ok_or("dead letters to no queue")?;
+            target.accept(*place, group.expect("it ended only now"))?;
+        }
+        Ok(())
     }
 
     /// What waits in the books is what waits in the engine, and nothing was forgotten.
@@ -106,12 +125,7 @@ impl Book {
 
     fn enter(&mut self, event: &Event) -> Result<(), String> {
         match event {
-            Event::MessageSent { sequence, group, .. } => {
-                ensure!(sequence.0 > self.last_sequence, "sequence number {sequence} was used before");
-                self.last_sequence = sequence.0;
-                self.waiting.insert(sequence.0, Waiting { group: group.clone(), holder: None });
-                Ok(())
-            }
+            Event::MessageSent { sequence, group, .. } => self.accept(*sequence, group.clone()),
             Event::MessagesReceived { epoch, messages, .. } => {
                 self.raise(*epoch)?;
                 messages.iter().try_for_each(|(sequence, _)| self.deliver(sequence.0, *epoch))
@@ -168,9 +182,17 @@ impl Book {
             | Event::QueueDeleted { .. }
             | Event::VisibilityChanged { .. }
             | Event::KeysForgotten { .. }
+            | Event::MessagesDeadLettered { .. }
             | Event::ValuesCommitted { .. }
             | Event::Restored(_) => Ok(()),
         }
+    }
+
+    fn accept(&mut self, sequence: SequenceNumber, group: GroupId) -> Result<(), String> {
+        ensure!(sequence.0 > self.last_sequence, "sequence number {sequence} was used before");
+        self.last_sequence = sequence.0;
+        self.waiting.insert(sequence.0, Waiting { group, holder: None });
+        Ok(())
     }
 
     /// One rising counter for every epoch of a queue (B2).

@@ -3,13 +3,14 @@
 //! Where the contract leaves a choice, the model judges the engine's choice instead of making one.
 
 mod commit;
+mod dead_letters;
 mod messages;
 mod readers;
 
 use lockstep_engine::{
     AttributeChanges, Attributes, Engine, GroupDelivery, Rejected,
     command::{CreateQueue, DeleteQueue, PurgeQueue, QueueRef, SetQueueAttributes},
-    reply::QueueCreated,
+    reply::{Origin, QueueCreated},
     view::MessageState,
     words::{BodyRef, DeduplicationKey, GroupId, QueueGeneration, QueueName, SequenceNumber, Timestamp},
 };
@@ -44,6 +45,8 @@ pub(crate) struct Message {
     pub(crate) first_received_at: Option<u64>,
     pub(crate) receives: u32,
     pub(crate) hold: Hold,
+    /// Where a dead letter was sent to, and where it came from last.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// When a group became free: the instant, and the step in it. Equal stamps are equals by O2.
@@ -116,6 +119,7 @@ impl Model {
                 None => Ok(QueueCreated { generation: QueueGeneration(known.generation), created: false }),
             };
         }
+        self.judge_policy(&command.attributes, &command.name)?;
         self.last_generation += 1;
         self.queues.push(Queue {
             name: command.name.clone(),
@@ -138,13 +142,15 @@ impl Model {
         command.changes.check()?;
         let place = self.find(&command.queue)?;
         let AttributeChanges { delivery, scope, .. } = &command.changes;
-        let current = &mut self.queues[place].attributes;
+        let current = &self.queues[place].attributes;
         if delivery.is_some_and(|delivery| delivery != current.delivery) {
             return Err(Rejected::AttributeFixed { attribute: "GroupDelivery" });
         }
         if scope.is_some_and(|scope| scope != current.scope) {
             return Err(Rejected::AttributeFixed { attribute: "DeduplicationScope" });
         }
+        self.judge_policy(&command.changes, &command.queue.name)?;
+        let current = &mut self.queues[place].attributes;
         *current = command.changes.applied_to(current);
         Ok(())
     }
@@ -236,9 +242,13 @@ impl Model {
                 && seen.body == message.body
                 && seen.receives == message.receives
                 && seen.sent_at.0 == message.sent_at
+                && seen.origin == message.origin
                 && seen.state == self.state_of(queue, message);
             ensure!(same, "{seen:?} is not {message:?}");
         }
+        let sources =
+            engine.dead_letter_sources(&reference, "", usize::MAX).map_err(|rejected| rejected.to_string())?;
+        ensure!(sources == self.sources_of(&queue.name), "dead-letter sources {sources:?}");
         self.compare_readers(engine, queue, &reference)
     }
 

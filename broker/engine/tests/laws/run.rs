@@ -155,6 +155,7 @@ impl Run {
                 self.workload.receipts.extend(receipts);
                 let keep_from = self.workload.receipts.len().saturating_sub(100);
                 self.workload.receipts.drain(..keep_from);
+                self.model.dead_letter(&given.events, &turn, &command.queue)?;
                 self.model.receive(command, &turn, &given.reply)
             }
             Step::Delete(command) => {
@@ -171,6 +172,7 @@ impl Run {
             }
             Step::Claim(command) => {
                 let given = self.apply(command)?;
+                self.model.dead_letter(&given.events, &turn, &command.reader.queue)?;
                 self.model.claim(command, &turn, &given.reply, &self.engine)
             }
             Step::TakeClaim(command) => {
@@ -200,10 +202,10 @@ impl Run {
     fn apply<C: Command>(&mut self, command: &C) -> Result<Decision<C::Reply>, String> {
         let space = Space { for_sends: self.space.0, for_finishes: self.space.1 };
         let context = Context { now: Timestamp(self.now), frame: self.frame, next_body: 0, space };
-        let mut decision = self.engine.decide(command, &context);
+        let decision = self.engine.decide(command, &context);
         ensure!(decision.reply.is_ok() || decision.events.is_empty(), "a refused command has events");
         self.succeeded += u64::from(decision.reply.is_ok());
-        self.evolve(std::mem::take(&mut decision.events))?;
+        self.evolve(decision.events.clone())?;
         Ok(decision)
     }
 

@@ -2,7 +2,7 @@
 //! workload may look at the model; the rest are late, foreign, stale or repeated.
 
 use lockstep_engine::{
-    AttributeChanges, DeduplicationScope, GroupDelivery,
+    AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{
         Abandon, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, Delete, DeleteQueue, DropReader,
         OpenReader, Output, PurgeQueue, QueueRef, ReaderRef, Receive, Send, SendEntry, SetQueueAttributes, TakeClaim,
@@ -54,6 +54,10 @@ pub(crate) struct Workload {
     pub(crate) receipts: Vec<Receipt>,
     sends: Vec<Send>,
     commits: Vec<Commit>,
+}
+
+fn queue_name(text: &str) -> QueueName {
+    QueueName::parse(text).expect("a queue name")
 }
 
 fn label(text: &str) -> Label {
@@ -212,7 +216,24 @@ impl Workload {
         if self.one_in(6) {
             changes.scope = Some(self.pick_of([DeduplicationScope::Queue, DeduplicationScope::MessageGroup]));
         }
+        if self.one_in(2) {
+            changes.redrive = Some(self.redrive());
+        }
+        if self.one_in(8) {
+            let sources = (0..self.rng.usize(0..3)).map(|place| queue_name(NAMES[place])).collect();
+            let (all, none) = (RedriveAllow::AllowAll, RedriveAllow::DenyAll);
+            changes.redrive_allow = self.pick(&[all, none, RedriveAllow::ByQueue(sources)]).cloned();
+        }
         changes
+    }
+
+    fn redrive(&mut self) -> RedriveChange {
+        if self.one_in(4) {
+            return RedriveChange::Remove;
+        }
+        let dead_letter_queue = queue_name(self.pick_of(NAMES));
+        let max_receives = self.pick_of([1, 1, 2, 2, 3, 4, 1_000, 0, 1_001]);
+        RedriveChange::Set(RedrivePolicy { dead_letter_queue, max_receives })
     }
 
     fn create(&mut self, name: &str) -> CreateQueue {

@@ -3,6 +3,7 @@
 
 mod claims;
 mod commits;
+mod dead_letters;
 mod explain;
 mod limits;
 mod order;

@@ -2,7 +2,7 @@
 //! turn settles what is due, decides, evolves, looks at the invariants, and notes the time if anything happened.
 
 use lockstep_engine::{
-    AttributeChanges, DeduplicationScope, Engine, Event, GroupDelivery, Rejected,
+    AttributeChanges, DeduplicationScope, Engine, Event, GroupDelivery, RedriveChange, RedrivePolicy, Rejected,
     command::{
         Abandon, ChangeVisibility, Claim, Command, Commit, CommitTarget, Context, CreateQueue, Delete, DeleteQueue,
         DropReader, OpenReader, Output, PurgeQueue, QueueRef, ReaderRef, Receive, Send, SendEntry, SetQueueAttributes,
@@ -42,6 +42,12 @@ pub(crate) fn prefix() -> AttributeChanges {
 /// Attributes for a queue whose groups have one holder at a time.
 pub(crate) fn strict() -> AttributeChanges {
     AttributeChanges { delivery: Some(GroupDelivery::Strict), ..AttributeChanges::default() }
+}
+
+/// Attributes whose messages become dead letters after so many receives.
+pub(crate) fn redrive(to: &str, max_receives: u32) -> AttributeChanges {
+    let policy = RedrivePolicy { dead_letter_queue: queue_name(to), max_receives };
+    AttributeChanges { redrive: Some(RedriveChange::Set(policy)), ..AttributeChanges::default() }
 }
 
 /// The same with a deduplication scope.
@@ -252,6 +258,11 @@ impl World {
             .collect();
         let outcomes = self.send_all(entries);
         outcomes.into_iter().map(|outcome| outcome.expect("accepted").sequence.0).max().expect("one at least")
+    }
+
+    /// A receive from another queue than that of most stories.
+    pub(crate) fn receive_of(&mut self, name: &str, max_messages: u32) -> Vec<Delivered> {
+        self.ask(&Receive { queue: queue(name), max_messages, visibility: None }).expect("a receive")
     }
 
     pub(crate) fn receive(&mut self, max_messages: u32) -> Vec<Delivered> {

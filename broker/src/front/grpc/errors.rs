@@ -28,6 +28,9 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::QueueGenerationChanged { .. } => (Code::FailedPrecondition, "QUEUE_GENERATION_CHANGED", "B8"),
         Rejected::AttributeInvalid { .. } => (Code::InvalidArgument, "ATTRIBUTE_INVALID", "L4"),
         Rejected::AttributeFixed { .. } => (Code::FailedPrecondition, "ATTRIBUTE_FIXED", "S8"),
+        Rejected::DeadLetterQueueNotFound { .. } => (Code::FailedPrecondition, "DEAD_LETTER_QUEUE_NOT_FOUND", "Q1"),
+        Rejected::DeadLetterQueueIsSelf => (Code::InvalidArgument, "DEAD_LETTER_QUEUE_IS_SELF", "Q1"),
+        Rejected::RedriveNotAllowed { .. } => (Code::FailedPrecondition, "REDRIVE_NOT_ALLOWED", "Q5"),
         Rejected::MessageTooLong { .. } => (Code::InvalidArgument, "MESSAGE_TOO_LONG", "L2"),
         Rejected::DeduplicationIdMissing => (Code::InvalidArgument, "DEDUPLICATION_ID_MISSING", "S2"),
         Rejected::EarlierRejected => (Code::FailedPrecondition, "EARLIER_REJECTED", "H1"),
@@ -68,6 +71,9 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
             let current = current.map(|current| ("current", current.to_string()));
             std::iter::once(("wanted", wanted.to_string())).chain(current).collect()
         }
+        Rejected::DeadLetterQueueNotFound { name } | Rejected::RedriveNotAllowed { name } => {
+            vec![("dead_letter_queue", name.to_string())]
+        }
         Rejected::MessageTooLong { limit } => vec![("limit", limit.to_string())],
         Rejected::EarlierInFlight { blocking } => vec![("sequence_number", blocking.to_string())],
         Rejected::ReaderFenced { given, current } | Rejected::ClaimFenced { given, current } => {
@@ -79,6 +85,7 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
         }
         Rejected::ValueOutsideClaim { key } | Rejected::ValueTooLong { key } => vec![("key", key.clone())],
         Rejected::QueueNotFound
+        | Rejected::DeadLetterQueueIsSelf
         | Rejected::DeduplicationIdMissing
         | Rejected::EarlierRejected
         | Rejected::StorageFull

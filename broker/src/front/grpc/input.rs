@@ -2,7 +2,7 @@
 //! the number of its rule.
 
 use lockstep_engine::{
-    AttributeChanges, DeduplicationScope, GroupDelivery,
+    AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{QueueRef, ReaderRef},
     limits as engine_limits,
     words::{ClaimNumber, DeduplicationId, Epoch, GroupId, Label, QueueGeneration, QueueName},
@@ -181,7 +181,35 @@ pub(super) fn attributes(given: Option<v1::QueueAttributes>) -> Parsed<Attribute
         retention: milliseconds(given.message_retention_seconds),
         max_message_size: given.maximum_message_size_bytes,
         wait: milliseconds(given.receive_wait_seconds),
+        redrive: given.redrive_policy.map(redrive).transpose()?,
+        redrive_allow: given.redrive_allow_policy.as_ref().map(redrive_allow).transpose()?,
     })
+}
+
+/// A redrive policy; without a queue, the word to remove it (Q1).
+fn redrive(given: v1::RedrivePolicy) -> Parsed<RedriveChange> {
+    let v1::RedrivePolicy { dead_letter_queue, max_receive_count: max_receives } = given;
+    if !dead_letter_queue.is_empty() {
+        let dead_letter_queue = QueueName::parse(&dead_letter_queue)?;
+        return Ok(RedriveChange::Set(RedrivePolicy { dead_letter_queue, max_receives }));
+    }
+    if max_receives == 0 { Ok(RedriveChange::Remove) } else { Err(missing("redrive_policy.dead_letter_queue", "Q1")) }
+}
+
+fn redrive_allow(given: &v1::RedriveAllowPolicy) -> Parsed<RedriveAllow> {
+    let invalid = |text: String| Invalid::new("ATTRIBUTE_INVALID", "Q5", text);
+    let sources: Result<Vec<_>, _> = given.source_queues.iter().map(|name| QueueName::parse(name)).collect();
+    let none_named = |allow| {
+        let text = || invalid("source_queues are for the permission BY_QUEUE alone (Q5)".to_owned());
+        if given.source_queues.is_empty() { Ok(allow) } else { Err(text()) }
+    };
+    match v1::RedrivePermission::try_from(given.permission) {
+        Ok(v1::RedrivePermission::AllowAll) => none_named(RedriveAllow::AllowAll),
+        Ok(v1::RedrivePermission::DenyAll) => none_named(RedriveAllow::DenyAll),
+        Ok(v1::RedrivePermission::ByQueue) => Ok(RedriveAllow::ByQueue(sources?)),
+        Ok(v1::RedrivePermission::Unspecified) => Err(missing("redrive_allow_policy.permission", "Q5")),
+        Err(_) => Err(invalid(format!("permission has the unknown value {} (Q5)", given.permission))),
+    }
 }
 
 #[cfg(test)]

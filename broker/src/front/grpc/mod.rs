@@ -1,6 +1,7 @@
 //! The gRPC door: `lockstep.v1`, health and reflection on one listening socket. It converts and checks what is asked;
 //! no rule of delivery is decided here.
 
+mod dead_letters;
 mod door;
 mod errors;
 mod explain;
@@ -14,7 +15,10 @@ use std::time::Duration;
 
 use lockstep_proto::{
     DESCRIPTORS,
-    v1::{messages_server::MessagesServer, queues_server::QueuesServer, readers_server::ReadersServer},
+    v1::{
+        dead_letters_server::DeadLettersServer, messages_server::MessagesServer, queues_server::QueuesServer,
+        readers_server::ReadersServer,
+    },
 };
 use tokio::{net::TcpListener, sync::watch};
 use tonic::transport::Server;
@@ -40,6 +44,7 @@ pub(crate) async fn serve(
     health.set_serving::<QueuesServer<Services>>().await;
     health.set_serving::<MessagesServer<Services>>().await;
     health.set_serving::<ReadersServer<Services>>().await;
+    health.set_serving::<DeadLettersServer<Services>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -59,6 +64,7 @@ pub(crate) async fn serve(
         .add_service(reflection)
         .add_service(QueuesServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(MessagesServer::new(services.clone()).max_decoding_message_size(most))
+        .add_service(DeadLettersServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(ReadersServer::new(services).max_decoding_message_size(most))
         .serve_with_incoming_shutdown(door::connections(listener, door), closing)
         .await

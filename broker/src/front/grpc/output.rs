@@ -1,8 +1,8 @@
 //! What goes out: the engine's words to wire fields. Nothing is decided here.
 
 use lockstep_engine::{
-    Attributes, DeduplicationScope, GroupDelivery,
-    reply::{Accepted, Claimed, OpenClaim},
+    Attributes, DeduplicationScope, GroupDelivery, RedriveAllow,
+    reply::{Accepted, Claimed, OpenClaim, Origin},
     view::{MessageState, QueueView, ReaderView},
 };
 use lockstep_proto::v1;
@@ -50,7 +50,28 @@ fn attributes(attributes: &Attributes) -> v1::QueueAttributes {
         message_retention_seconds: Some(seconds(attributes.retention)),
         maximum_message_size_bytes: Some(attributes.max_message_size),
         receive_wait_seconds: Some(seconds(attributes.wait)),
+        redrive_policy: attributes.redrive.as_ref().map(|policy| v1::RedrivePolicy {
+            dead_letter_queue: policy.dead_letter_queue.to_string(),
+            max_receive_count: policy.max_receives,
+        }),
+        redrive_allow_policy: Some(redrive_allow(&attributes.redrive_allow)),
     }
+}
+
+fn redrive_allow(allow: &RedriveAllow) -> v1::RedriveAllowPolicy {
+    let (permission, source_queues) = match allow {
+        RedriveAllow::AllowAll => (v1::RedrivePermission::AllowAll, Vec::new()),
+        RedriveAllow::DenyAll => (v1::RedrivePermission::DenyAll, Vec::new()),
+        RedriveAllow::ByQueue(sources) => {
+            (v1::RedrivePermission::ByQueue, sources.iter().map(ToString::to_string).collect())
+        }
+    };
+    v1::RedriveAllowPolicy { permission: permission.into(), source_queues }
+}
+
+/// The queue that a dead letter came from (R8).
+fn source(origin: Option<&Origin>) -> String {
+    origin.map(|origin| origin.source.to_string()).unwrap_or_default()
 }
 
 pub(super) fn accepted(handle: &Handle, accepted: &Accepted) -> v1::Accepted {
@@ -75,6 +96,7 @@ pub(super) fn delivery(delivery: Delivery) -> v1::Delivery {
         sent_unix_ms: delivered.sent_at.0,
         first_received_unix_ms: delivered.first_received_at.0,
         visible_unix_ms: delivered.visible_at.0,
+        dead_letter_source: source(delivered.origin.as_ref()),
     }
 }
 
@@ -97,6 +119,7 @@ pub(super) fn peeked(message: Peeked) -> v1::PeekedMessage {
         state: state.into(),
         visible_unix_ms,
         reader,
+        dead_letter_source: source(peeked.origin.as_ref()),
     }
 }
 
@@ -141,6 +164,7 @@ pub(super) fn claimed_message(message: ClaimedBody) -> v1::ClaimedMessage {
         body: message.body,
         receive_count: claimed.receives,
         sent_unix_ms: claimed.sent_at.0,
+        dead_letter_source: source(claimed.origin.as_ref()),
     }
 }
 

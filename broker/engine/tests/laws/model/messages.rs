@@ -87,6 +87,7 @@ impl Model {
             first_received_at: None,
             receives: 0,
             hold: Hold::Free,
+            origin: None,
         });
         queue.refresh(stamp);
         Ok(Accepted { generation, sequence: SequenceNumber(sequence), duplicate: false })
@@ -106,6 +107,8 @@ impl Model {
         };
         let given = given.as_ref().expect("checked above");
         let (active, stamp, downtime) = (self.active(turn.now), self.stamp(turn.now), self.downtime);
+        let letter = given.iter().find(|delivered| self.is_letter(place, delivered.sequence.0, turn));
+        ensure!(letter.is_none(), "delivered instead of dead-lettered: {letter:?}");
         let queue = &mut self.queues[place];
         let mut chosen: Vec<(GroupId, Vec<u64>)> = Vec::new();
         for delivered in given {
@@ -135,6 +138,7 @@ impl Model {
                     sent_at: Timestamp(message.sent_at),
                     first_received_at: Timestamp(first),
                     visible_at: Timestamp(visible_at + downtime),
+                    origin: message.origin.clone(),
                 };
                 let given = given.next().expect("as many as were given");
                 ensure!(*given == expected, "{given:?}, the model expects {expected:?}");

@@ -205,7 +205,7 @@ impl Model {
         let stamp = self.stamp(turn.now);
         let active = self.active(turn.now);
         let at_least = u64::from(command.at_least.clamp(1, command.max_messages));
-        let queue = &mut self.queues[place];
+        let queue = &self.queues[place];
         let opened = match given {
             Ok(Claimed::Open(opened)) => opened,
             Ok(Claimed::Empty) => {
@@ -220,6 +220,9 @@ impl Model {
             .claim_contents(&command.reader, command.number, opened.epoch, 0, 1)
             .map_err(|rejected| format!("its contents: {rejected}"))?;
         ensure!(contents.messages.is_sorted_by_key(|message| message.sequence), "a claim out of order");
+        let letter = contents.messages.iter().find(|message| self.is_letter(place, message.sequence.0, turn));
+        ensure!(letter.is_none(), "claimed instead of dead-lettered: {letter:?}");
+        let queue = &mut self.queues[place];
         let mut chosen: Vec<(GroupId, Vec<u64>)> = Vec::new();
         for message in &contents.messages {
             match chosen.iter_mut().find(|(group, _)| *group == message.group) {

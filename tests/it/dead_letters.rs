@@ -1,0 +1,36 @@
+//! Dead letters as people and scripts meet them on the command line (Q1 to Q7).
+
+use crate::world::{BrokerProcess, ended, run};
+
+#[test]
+fn a_message_that_nobody_finishes_ends_in_the_dead_letter_queue() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    let ok = |arguments: &[&str]| {
+        let (code, out, err) = with(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        out
+    };
+    ok(&["queue", "create", "dead.fifo"]);
+    let half = with(&["queue", "create", "a.fifo", "--dead-letter-queue", "dead.fifo"]);
+    assert_eq!(half.0, 2, "a policy is both or nothing: {}", half.2);
+    let (code, _, err) = with(&["queue", "create", "a.fifo", "--dead-letter-queue", "no.fifo", "--max-receives", "1"]);
+    assert!(code == 4 && err.contains("Q1"), "{code} {err}");
+    ok(&["queue", "create", "a.fifo", "--dead-letter-queue", "dead.fifo", "--max-receives", "1"]);
+    assert_eq!(ok(&["redrive", "sources", "dead.fifo"]), "a.fifo\n");
+    ok(&["send", "a.fifo", "--group", "g", "poison"]);
+    ok(&["send", "a.fifo", "--group", "g", "sound"]);
+    let seen: serde_json::Value =
+        serde_json::from_str(&ok(&["receive", "a.fifo", "--visibility-timeout", "0", "--json"])).unwrap();
+    assert!(ok(&["receive", "a.fifo", "--delete"]).contains("sound"), "the group goes on with the next");
+    let letter: serde_json::Value =
+        serde_json::from_str(&ok(&["receive", "dead.fifo", "--visibility-timeout", "0", "--json"])).unwrap();
+    assert_eq!((&letter["message_id"], &letter["body"]), (&seen["message_id"], &"poison".into()));
+    assert_eq!(letter["dead_letter_source"], "a.fifo");
+    ok(&["queue", "set", "a.fifo", "--no-dead-letter-queue", "--redrive-allow", "dead.fifo"]);
+    assert_eq!(ok(&["redrive", "sources", "dead.fifo"]), "");
+    let described = ok(&["queue", "describe", "a.fifo", "--json"]);
+    assert!(described.contains("\"redrive_allow\":\"dead.fifo\"") && !described.contains("dead_letter_queue"));
+    assert_eq!(broker.terminate(), Some(0));
+}
