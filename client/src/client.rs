@@ -85,8 +85,8 @@ impl ClientBuilder {
         let address = &self.endpoint;
         let uri = if address.contains("://") { address.clone() } else { format!("http://{address}") };
         let endpoint = Endpoint::from_shared(uri).map_err(malformed)?;
-        // A dead peer is noticed by pings within 15 s, so no call needs a timeout of its own per try: cutting one off
-        // while the broker still works on it would leave a request behind that nobody waits for.
+        // A dead peer is noticed by pings within 15 s. One that hangs answers pings: that is what the limit of a try is
+        // for (`RetryPolicy`).
         Ok(endpoint
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)

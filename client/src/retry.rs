@@ -23,6 +23,9 @@ pub struct RetryPolicy {
     /// [`RetryPolicy::ONCE`]. A [`Producer`](crate::Producer) has its own limit (H11) and does not use this one for
     /// its sends.
     pub time_limit: Duration,
+    /// One try, not counting the time it asked the broker to wait. 10 s. A broker that hangs answers pings all the
+    /// same, so that nothing else would end the try. Its outcome is unknown, and it is asked again with the same key.
+    pub try_limit: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -31,6 +34,7 @@ impl Default for RetryPolicy {
             first_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(2),
             time_limit: Duration::from_secs(60),
+            try_limit: Duration::from_secs(10),
         }
     }
 }
@@ -38,8 +42,12 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// One try and no limit to it: it ends with its answer or with its connection. For callers that retry by
     /// themselves.
-    pub const ONCE: RetryPolicy =
-        RetryPolicy { first_backoff: Duration::ZERO, max_backoff: Duration::ZERO, time_limit: Duration::ZERO };
+    pub const ONCE: RetryPolicy = RetryPolicy {
+        first_backoff: Duration::ZERO,
+        max_backoff: Duration::ZERO,
+        time_limit: Duration::ZERO,
+        try_limit: Duration::MAX,
+    };
 
     /// The pause after the `failed`-th failure (0 is the first): evenly spread between nothing and the cap of the turn.
     pub(crate) fn pause(&self, failed: u32) -> Duration {
@@ -108,6 +116,15 @@ impl Limit {
         }
     }
 
+    /// The time for one try.
+    fn one_try(self, policy: &RetryPolicy) -> Duration {
+        match self {
+            Limit::Once => Duration::MAX,
+            Limit::Total(_) => policy.try_limit,
+            Limit::Waiting { wait, .. } => policy.try_limit.saturating_add(wait),
+        }
+    }
+
     /// The time within which another try may begin.
     fn next_try(self, was_sent: bool) -> Duration {
         match self {
@@ -135,11 +152,11 @@ where
     // The text of the last try whose effect is unknown: one such try makes the whole call's outcome unknown.
     let mut unknown: Option<String> = None;
     loop {
-        let left = limit.sent().saturating_sub(start.elapsed());
+        let left = limit.sent().saturating_sub(start.elapsed()).min(limit.one_try(policy));
         let failure = match tokio::time::timeout(left, call()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(status)) => Failure::from(status),
-            Err(_) => Failure::Unknown(format!("no answer within {} s", limit.sent().as_secs_f32())),
+            Err(_) => Failure::Unknown(format!("no answer within {:.1} s", left.as_secs_f32())),
         };
         let last = match failure {
             Failure::Final(error) => return Err(GaveUp::Final(error)),
@@ -223,6 +240,26 @@ mod tests {
         let silent = || std::future::pending::<Result<(), Status>>();
         let gave_up = run(&policy(), Repeat::Always, Start::now(), limit, silent).await;
         assert!(matches!(gave_up, Err(GaveUp::Unknown(_))) && before.elapsed() >= Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_hangs_is_given_up_and_asked_again() {
+        let limit = Limit::Waiting { total: Duration::from_secs(60), wait: Duration::from_secs(20) };
+        for (repeat, expected) in [(Repeat::Always, Some(2)), (Repeat::Unsent, None)] {
+            let (policy, before, mut tries) = (RetryPolicy::default(), Instant::now(), 0);
+            let answer = run(&policy, repeat, Start::now(), limit, || {
+                tries += 1;
+                let hangs = tries == 1;
+                async move { if hangs { std::future::pending().await } else { Ok::<_, Status>(tries) } }
+            });
+            let answer = answer.await;
+            let elapsed = before.elapsed();
+            assert!(elapsed >= Duration::from_secs(30) && elapsed < Duration::from_secs(31), "{elapsed:?}");
+            match expected {
+                Some(tries) => assert_eq!(answer.expect("the second try is answered"), tries),
+                None => assert!(matches!(answer, Err(GaveUp::Unknown(text)) if text == "no answer within 30.0 s")),
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -127,6 +127,47 @@ async fn a_broker_that_is_not_there_is_unreachable() {
 }
 
 #[tokio::test]
+async fn a_broker_that_hangs_is_asked_again_with_the_same_key() {
+    let mut broker = Broker::start().await;
+    // Its connection lives and its pings are answered; only the call is not.
+    let short = RetryPolicy { try_limit: Duration::from_millis(50), ..quick() };
+    let client = broker.client().await.with_retry(short);
+    let request = v1::SendRequest {
+        queue: "q.fifo".into(),
+        queue_generation: None,
+        entry: Some(v1::SendEntry { message_deduplication_id: "key".into(), ..v1::SendEntry::default() }),
+    };
+    let sending = tokio::spawn({
+        let (client, request) = (client.clone(), request.clone());
+        async move { client.send(request).await }
+    });
+    let Call::SendRequest(first, _hanging) = broker.next().await else { panic!("not a send") };
+    let Call::SendRequest(second, reply) = broker.next().await else { panic!("not a send") };
+    assert_eq!((&first, &second), (&request, &request));
+    // Without this answer it would be asked a third time.
+    reply.ok(v1::SendResponse { accepted: Some(v1::Accepted { sequence_number: 7, ..v1::Accepted::default() }) });
+    assert_eq!(sending.await.unwrap().unwrap().sequence_number, 7);
+    // A receive has no key: the caller learns that its outcome is unknown.
+    let asking = tokio::spawn(async move {
+        let request = v1::ReceiveRequest { wait_seconds: Some(0), ..v1::ReceiveRequest::default() };
+        client.receive(request).await
+    });
+    let Call::ReceiveRequest(_, _hanging) = next_receive(&mut broker).await else { panic!("not a receive") };
+    let error = asking.await.unwrap().unwrap_err();
+    assert!(matches!(&error, Error::Unavailable { message } if message.contains("no answer within")), "{error:?}");
+}
+
+/// The next call but for a send that was given up in the very moment of its answer.
+async fn next_receive(broker: &mut Broker) -> Call {
+    loop {
+        let call = broker.next().await;
+        if !matches!(call, Call::SendRequest(..)) {
+            return call;
+        }
+    }
+}
+
+#[tokio::test]
 async fn attributes_travel_in_seconds() {
     let mut broker = Broker::start().await;
     let client = broker.client().await;

@@ -337,5 +337,6 @@ pub(crate) fn quick() -> RetryPolicy {
         first_backoff: Duration::from_millis(1),
         max_backoff: Duration::from_millis(5),
         time_limit: Duration::from_secs(60),
+        try_limit: Duration::from_secs(60),
     }
 }

@@ -25,6 +25,7 @@ impl ClientPort {
             first_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(1),
             time_limit: patience,
+            ..RetryPolicy::default()
         };
         Ok(Self(Client::builder(endpoint).retry(policy).connect_lazy()?))
     }
