@@ -31,6 +31,8 @@ pub const GRPC_STREAMS: u32 = 1_024;
 pub const GRPC_KEEPALIVE: u64 = 20_000;
 /// How long it may take to answer.
 pub const GRPC_KEEPALIVE_TIMEOUT: u64 = 20_000;
+/// How long `/healthz` waits for a turn before it calls the broker stuck.
+pub const HEALTH: u64 = 2_000;
 /// How long open calls get to end after a shutdown was asked for; connections still open then are dropped.
 pub const DRAIN: u64 = 1_200;
 /// Most bytes of one message of the ReadClaim stream, one message always fits (H1).

@@ -21,7 +21,7 @@ use tokio::{
 use self::parts::{Ground, Parts, assemble};
 use crate::{
     clock::{Clock, ManualClock, SystemClock},
-    front::grpc,
+    front::port::{self, Door},
     handle::Handle,
     identity::Identity,
     limits,
@@ -194,27 +194,27 @@ impl Broker {
         }
     }
 
-    /// Serves gRPC on a listening socket until `shutdown` ends: then polls are answered empty, what was accepted is
+    /// Serves gRPC and HTTP on a listening socket until `shutdown` ends: then polls are answered empty, what was accepted is
     /// answered, connections that stay open are dropped, and the journal is closed. Ends within 2 s of `shutdown`.
     ///
     /// # Errors
     /// [`ServeError`]: the journal failed, or the server did; the process must end with it.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let (close, closing) = watch::channel(grpc::Door::Open);
-        let mut server = tokio::spawn(grpc::serve(self.handle.clone(), listener, closing));
+        let (close, closing) = watch::channel(Door::Open);
+        let mut server = tokio::spawn(port::serve(self.handle.clone(), listener, closing));
         let served = tokio::select! {
             () = shutdown => Ok(()),
             reason = self.failed() => Err(ServeError::Journal(reason)),
             ended = &mut server => ended.expect("the server does not panic").map_err(ServeError::Grpc),
         };
         self.phase.send_replace(Phase::Draining);
-        close.send_replace(grpc::Door::Closing);
+        close.send_replace(Door::Closing);
         if !server.is_finished()
             && tokio::time::timeout(Duration::from_millis(limits::DRAIN), &mut server).await.is_err()
         {
             tracing::info!("connections that are still open are dropped");
         }
-        close.send_replace(grpc::Door::Closed);
+        close.send_replace(Door::Closed);
         let stopped = self.stop().await;
         served.and(stopped.map_err(ServeError::Journal))
     }

@@ -1,3 +1,7 @@
-//! The doors of the broker. A front sees the handle and its own conversions, nothing else; never another front.
+//! The doors of the broker. A front sees the handle and its own conversions, nothing else; never another front. Only
+//! `port` knows them all: they share one listening socket.
 
-pub(crate) mod grpc;
+mod door;
+mod grpc;
+pub(crate) mod port;
+mod web;

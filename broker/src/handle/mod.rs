@@ -128,6 +128,14 @@ impl Handle {
         self.read(move |engine, _| Ok(engine.queues(&prefix, &after, max))).await
     }
 
+    /// Whether requests are answered: a turn was made, and all that came before is durable (H4).
+    ///
+    /// # Errors
+    /// Only those of every method.
+    pub async fn alive(&self) -> Result<(), Failure> {
+        self.read(|_, _| Ok(())).await
+    }
+
     async fn command<C>(&self, command: C) -> Result<C::Reply, Failure>
     where
         C: Command + Send + 'static,

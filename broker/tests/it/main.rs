@@ -5,6 +5,7 @@ mod dead_letters;
 mod explain;
 mod failing;
 mod grpc;
+mod http;
 mod pipelining;
 mod polls;
 mod restart;

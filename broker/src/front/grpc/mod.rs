@@ -1,8 +1,7 @@
-//! The gRPC door: `lockstep.v1`, health and reflection on one listening socket. It converts and checks what is asked;
-//! no rule of delivery is decided here.
+//! The gRPC door: `lockstep.v1`, health and reflection. It converts and checks what is asked; no rule of delivery is
+//! decided here.
 
 mod dead_letters;
-mod door;
 mod errors;
 mod explain;
 mod input;
@@ -11,8 +10,6 @@ mod output;
 mod queues;
 mod readers;
 
-use std::time::Duration;
-
 use lockstep_proto::{
     DESCRIPTORS,
     v1::{
@@ -20,10 +17,7 @@ use lockstep_proto::{
         readers_server::ReadersServer,
     },
 };
-use tokio::{net::TcpListener, sync::watch};
-use tonic::transport::Server;
-
-pub(crate) use door::Door;
+use tonic::service::Routes;
 
 use crate::{handle::Handle, limits};
 
@@ -33,12 +27,8 @@ struct Services {
     handle: Handle,
 }
 
-/// Serves until the door closes and the open calls have ended.
-pub(crate) async fn serve(
-    handle: Handle,
-    listener: TcpListener,
-    door: watch::Receiver<Door>,
-) -> Result<(), tonic::transport::Error> {
+/// The services, with health and reflection.
+pub(super) async fn routes(handle: Handle) -> Routes {
     let services = Services { handle };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<QueuesServer<Services>>().await;
@@ -51,21 +41,10 @@ pub(crate) async fn serve(
         .build_v1()
         .expect("the descriptors were compiled with this program");
     let most = limits::GRPC_MESSAGE_BYTES;
-    let mut closing = door.clone();
-    let closing = async move {
-        // An owner that is gone wants the door closed too.
-        let _ = closing.wait_for(|door| *door >= Door::Closing).await;
-    };
-    Server::builder()
-        .max_concurrent_streams(limits::GRPC_STREAMS)
-        .http2_keepalive_interval(Some(Duration::from_millis(limits::GRPC_KEEPALIVE)))
-        .http2_keepalive_timeout(Some(Duration::from_millis(limits::GRPC_KEEPALIVE_TIMEOUT)))
-        .add_service(health_service)
+    Routes::new(health_service)
         .add_service(reflection)
         .add_service(QueuesServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(MessagesServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(DeadLettersServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(ReadersServer::new(services).max_decoding_message_size(most))
-        .serve_with_incoming_shutdown(door::connections(listener, door), closing)
-        .await
 }

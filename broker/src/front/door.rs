@@ -1,4 +1,4 @@
-//! Connections of the gRPC door: how many there may be, and how they end when the broker does.
+//! Connections of the port: how many there may be, and how they end when the broker does.
 
 use std::{
     future::Future,

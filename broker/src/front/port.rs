@@ -1,0 +1,48 @@
+//! The one listening socket: gRPC, and plain HTTP beside it, over HTTP/2 and HTTP/1.1. Each front gives its routes; what
+//! is asked of none of them is answered here. No front's conversions are here.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{Request, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use tokio::{net::TcpListener, sync::watch};
+use tonic::{Status, service::Routes, transport::Server};
+
+pub(crate) use super::door::Door;
+use super::{door, grpc, web};
+use crate::{handle::Handle, limits};
+
+/// Serves until the door closes and the open calls have ended.
+pub(crate) async fn serve(
+    handle: Handle,
+    listener: TcpListener,
+    door: watch::Receiver<Door>,
+) -> Result<(), tonic::transport::Error> {
+    let mut closing = door.clone();
+    let closing = async move {
+        // An owner that is gone wants the door closed too.
+        let _ = closing.wait_for(|door| *door >= Door::Closing).await;
+    };
+    let routes = grpc::routes(handle.clone()).await.into_axum_router().merge(web::routes(handle)).fallback(unknown);
+    Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(limits::GRPC_STREAMS)
+        .http2_keepalive_interval(Some(Duration::from_millis(limits::GRPC_KEEPALIVE)))
+        .http2_keepalive_timeout(Some(Duration::from_millis(limits::GRPC_KEEPALIVE_TIMEOUT)))
+        .add_routes(Routes::from(routes))
+        .serve_with_incoming_shutdown(door::connections(listener, door), closing)
+        .await
+}
+
+/// What no front has a route for. A gRPC caller gets a gRPC status, which it can read; any other a page.
+async fn unknown(request: Request<Body>) -> Response<Body> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        let path = request.uri().path();
+        return Status::unimplemented(format!("this broker has no method {path}")).into_http();
+    }
+    (StatusCode::NOT_FOUND, "nothing is here; there are /healthz and gRPC\n").into_response()
+}
