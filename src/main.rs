@@ -2,6 +2,7 @@
 //! flags, the environment or a file (`config`); exit codes are decided in one place (`exit`).
 
 mod cli;
+mod clock;
 mod completions;
 mod config;
 mod connect;
@@ -71,6 +72,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Explain(args) => explain::run(args, &global).await,
         Verb::Redrive(args) => redrive::run(args, &global).await,
         Verb::Reader(args) => reader::run(args, &global).await,
+        Verb::Clock(args) => clock::run(args, &global).await,
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,
         Verb::Verify(args) => verify::run(&args, &global),
         Verb::Worker(args) => worker::run(args).await,

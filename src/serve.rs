@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use lockstep_broker::{Broker, BrokerSettings, JournalChoice, StartError};
+use lockstep_broker::{Broker, BrokerSettings, ClockChoice, JournalChoice, StartError, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::DEFAULT_ADDRESS,
-    exit::{Found, Refused},
+    exit::{Found, Refused, Usage},
     output::{print, say},
     parent,
 };
@@ -24,7 +24,8 @@ use crate::{
 #[command(after_help = "Examples:
   lockstep serve                                     on 127.0.0.1:9324, journal in ./lockstep-data
   lockstep serve --listen 127.0.0.1:0 --data /srv/q  on a free port, which the first line on stdout names
-  lockstep serve --journal memory                    nothing survives the process")]
+  lockstep serve --journal memory                    nothing survives the process
+  lockstep serve --journal memory --clock manual     for tests: time moves by `lockstep clock` alone")]
 pub(crate) struct ServeArgs {
     /// The address to listen on; port 0 takes a free one. `stdin`: the listening socket is stdin.
     #[arg(long, default_value = DEFAULT_ADDRESS, value_name = "ADDRESS")]
@@ -38,6 +39,15 @@ pub(crate) struct ServeArgs {
     /// Start although messages expired during a downtime of more than a day (H2).
     #[arg(long)]
     accept_time_jump: bool,
+    /// What time it is: the machine's, or one that only `lockstep clock` moves, for tests (docs/time-travel.md).
+    #[arg(long, default_value = "system")]
+    clock: ClockKind,
+    /// Where a manual clock begins in a new data directory, such as 2026-01-01T00:00:00Z. Default: now.
+    #[arg(long, value_name = "INSTANT")]
+    clock_start: Option<jiff::Timestamp>,
+    /// Serve a data directory although it was served by the other kind of clock (H2).
+    #[arg(long)]
+    force_clock: bool,
     /// Wait so long for another process to let go of the data directory.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     lock_patience: u64,
@@ -58,6 +68,32 @@ impl std::fmt::Display for JournalKind {
             Self::Sled => "sled",
             Self::Memory => "memory",
         })
+    }
+}
+
+/// A kind of clock.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClockKind {
+    /// The machine's.
+    System,
+    /// Stands still until it is moved.
+    Manual,
+}
+
+impl ServeArgs {
+    fn clock(&self) -> anyhow::Result<ClockChoice> {
+        match (self.clock, self.clock_start) {
+            (ClockKind::System, None) => Ok(ClockChoice::System),
+            (ClockKind::System, Some(_)) => {
+                Err(Usage("--clock-start is the beginning of a manual clock: say --clock manual too".to_owned()).into())
+            }
+            (ClockKind::Manual, start) => {
+                let start = start.unwrap_or_else(jiff::Timestamp::now).as_millisecond();
+                let start = u64::try_from(start)
+                    .map_err(|_| Usage("--clock-start must not be before 1970-01-01T00:00:00Z".to_owned()))?;
+                Ok(ClockChoice::Served(Timestamp(start)))
+            }
+        }
     }
 }
 
@@ -100,9 +136,8 @@ fn end_on_panic() {
 }
 
 fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    let parsed: SocketAddr = address
-        .parse()
-        .map_err(|_| crate::exit::Usage(format!("--listen {address}: not an address such as {DEFAULT_ADDRESS}")))?;
+    let parsed: SocketAddr =
+        address.parse().map_err(|_| Usage(format!("--listen {address}: not an address such as {DEFAULT_ADDRESS}")))?;
     TcpListener::bind(parsed).map_err(|error| {
         Refused(format!("cannot listen on {address}: {error}; choose another --listen, or stop what listens there"))
             .into()
@@ -112,7 +147,7 @@ fn bind(address: &str) -> anyhow::Result<TcpListener> {
 fn inherited_socket() -> anyhow::Result<TcpListener> {
     let socket = std::io::stdin().as_fd().try_clone_to_owned().context("--listen stdin: stdin cannot be taken")?;
     let listener = TcpListener::from(socket);
-    listener.local_addr().map_err(|_| crate::exit::Usage("--listen stdin: stdin is no listening socket".to_owned()))?;
+    listener.local_addr().map_err(|_| Usage("--listen stdin: stdin is no listening socket".to_owned()))?;
     Ok(listener)
 }
 
@@ -121,7 +156,12 @@ fn start(args: &ServeArgs) -> anyhow::Result<Broker> {
         JournalKind::Sled => JournalChoice::Sled(args.data.clone()),
         JournalKind::Memory => JournalChoice::Memory,
     };
-    let settings = BrokerSettings { accept_time_jump: args.accept_time_jump, ..BrokerSettings::new(journal) };
+    let settings = BrokerSettings {
+        accept_time_jump: args.accept_time_jump,
+        clock: args.clock()?,
+        force_clock: args.force_clock,
+        ..BrokerSettings::new(journal)
+    };
     let began = Instant::now();
     let patience = Duration::from_secs(args.lock_patience);
     loop {
@@ -134,7 +174,12 @@ fn start(args: &ServeArgs) -> anyhow::Result<Broker> {
             Err(error @ (StartError::Recovery(_) | StartError::Thread(_))) => {
                 return Err(Found(error.to_string()).into());
             }
-            Err(error @ (StartError::Journal(_) | StartError::TimeJump(_) | StartError::ReceiptKey(_))) => {
+            Err(
+                error @ (StartError::Journal(_)
+                | StartError::TimeJump(_)
+                | StartError::Clock(_)
+                | StartError::ReceiptKey(_)),
+            ) => {
                 say(&format!("lockstep: the data directory is {}", args.data.display()));
                 return Err(Refused(error.to_string()).into());
             }

@@ -25,6 +25,9 @@ pub(crate) trait Clock: Send + Sync + fmt::Debug {
 
     /// Ends when `at` has come, or somewhat earlier; the caller looks again.
     fn until(&self, at: Timestamp) -> Until<'_>;
+
+    /// Moves on to `at`, unless it is past that already; a clock that follows the machine stays as it is.
+    fn reach(&self, _at: Timestamp) {}
 }
 
 /// Engine time is the greater of wall clock and last journalled instant at the start, and elapsed boot time from
@@ -118,6 +121,10 @@ impl Clock for ManualClock {
             // The sender cannot go before this borrow of it ends.
             let _ = watched.wait_for(|now| *now >= at).await;
         })
+    }
+
+    fn reach(&self, at: Timestamp) {
+        Self::reach(self, at);
     }
 }
 

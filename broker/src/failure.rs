@@ -64,6 +64,12 @@ pub enum Failure {
     /// Too much waits already; nothing was decided.
     #[error("the broker has too many requests waiting and decided nothing; ask again")]
     Overloaded,
+    /// Time was to be moved, and it is the machine's (H2).
+    #[error(
+        "this broker follows the machine's clock; only one that is started with --clock manual, on a data directory of \
+         its own, lets its time be told and moved (H2)"
+    )]
+    ClockNotManual,
     /// A stored body cannot be read. It stops its group, nothing else (H6).
     #[error("the stored body of message {sequence} is damaged: {fault} (H6)")]
     Damaged {

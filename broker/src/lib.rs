@@ -10,6 +10,7 @@ mod failure;
 mod front;
 mod handle;
 pub mod identity;
+mod journey;
 pub mod limits;
 mod poll;
 mod receipts;
@@ -29,8 +30,10 @@ pub use handle::{
     ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, NewCommit, NewMessage, NewOutput, NewTarget, NewValue,
     Peeked, ReadValue, Wanted,
 };
+pub use journey::Arrival;
+pub use lockstep_engine::words::Timestamp;
 pub use lockstep_journal::OpenError;
 pub use receipts::{GarbageHandle, ReceiptKeyError, Receipts};
 pub use recovery::RecoveryError;
 pub use space::Reserves;
-pub use start::{Broker, BrokerSettings, ClockChoice, JournalChoice, ServeError, StartError};
+pub use start::{Broker, BrokerSettings, ClockChoice, ClockError, JournalChoice, ServeError, StartError};

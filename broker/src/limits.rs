@@ -63,6 +63,15 @@ pub const SEND_RESERVE: u64 = 64 << 20;
 pub const FINISH_RESERVE: u64 = 16 << 20;
 /// Stored bytes at which sends stop on sled, which keeps its data in memory once or twice (design §4).
 pub const SLED_BACKLOG: u64 = 2 << 30;
+/// The longest way that time is moved in one call under a manual clock: 400 days.
+pub const LONGEST_JOURNEY: u64 = 400 * DAY;
+/// How far ahead of the present a deadline keeps a manual clock running, unless the caller says otherwise: the longest
+/// visibility timeout (L4).
+pub const IDLE_WITHIN: u64 = DAY / 2;
+/// How far a manual clock runs at most unless the caller says otherwise: the longest retention (L4).
+pub const IDLE_AT_MOST: u64 = 14 * DAY;
+/// A day.
+const DAY: u64 = 24 * 60 * 60 * 1_000;
 /// Most outputs, or deliveries, of a commit.
 pub const COMMIT_ENTRIES: usize = 1_000;
 /// Most changed values of a commit.

@@ -11,7 +11,7 @@ use lockstep_engine::{
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, journey::Journey};
 
 /// The caller's end of a request.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Failure>>;
@@ -80,6 +80,11 @@ pub(crate) trait Request: Send {
     /// Bytes of bodies and ids it may add to a frame.
     fn bytes(&self) -> u64 {
         0
+    }
+
+    /// The way that time is to go, if this asks for one: it runs when time has arrived.
+    fn journey(&mut self) -> Option<&mut Journey> {
+        None
     }
 
     /// Whether nobody waits for it any more and nothing is lost by not running it (H8).

@@ -39,6 +39,8 @@ pub(crate) struct Sequencer {
     pub(crate) bodies: Bodies,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) fault: Fault,
+    /// The way that time goes now. What comes after it waits until it has arrived.
+    pub(crate) journey: Option<Box<dyn Request>>,
 }
 
 impl Sequencer {
@@ -49,7 +51,8 @@ impl Sequencer {
         let mut more = true;
         let mut last_turn = Timestamp(0);
         loop {
-            if !more && queued.is_empty() && !self.wait_for_work(&mut queued, last_turn).await {
+            let idle = !more && queued.is_empty() && !self.travel(&mut queued);
+            if idle && !self.wait_for_work(&mut queued, last_turn).await {
                 // Dropping the channel to the journal's thread ends it too, once it wrote what it has.
                 return;
             }
@@ -87,7 +90,7 @@ impl Sequencer {
             // In a fixed order, so that a simulation repeats itself; each branch only ends the sleep.
             biased;
             request = self.requests.recv() => match request {
-                Some(request) => queued.push_back(request),
+                Some(request) => self.take(request, queued),
                 None => return false,
             },
             () = alarm => {}
@@ -105,6 +108,8 @@ impl Sequencer {
         let phase = if self.phase.has_changed().is_ok() { *self.phase.borrow() } else { Phase::Stopping };
         if phase >= Phase::Draining {
             self.turn.stop_waiting();
+            // Its caller learns that the broker stops.
+            self.journey = None;
         }
         if phase >= Phase::Stopping {
             self.requests.close();
@@ -112,11 +117,35 @@ impl Sequencer {
     }
 
     fn gather(&mut self, queued: &mut VecDeque<Box<dyn Request>>) {
-        while queued.len() < limits::TURN_REQUESTS
+        while self.journey.is_none()
+            && queued.len() < limits::TURN_REQUESTS
             && let Ok(request) = self.requests.try_recv()
         {
+            self.take(request, queued);
+        }
+    }
+
+    /// Requests keep their order, also around a way of time: those before it see the old time, those after it the new.
+    fn take(&mut self, mut request: Box<dyn Request>, queued: &mut VecDeque<Box<dyn Request>>) {
+        if request.journey().is_some() {
+            self.journey = Some(request);
+        } else {
             queued.push_back(request);
         }
+    }
+
+    /// Moves time to the next stop of the way it goes; at the end its arrival is put in line. False: it goes nowhere.
+    fn travel(&mut self, queued: &mut VecDeque<Box<dyn Request>>) -> bool {
+        let Some(mut request) = self.journey.take() else { return false };
+        let dues = self.turn.dues();
+        match request.journey().and_then(|journey| journey.next_stop(self.clock.now(), dues)) {
+            Some(stop) => {
+                self.clock.reach(stop);
+                self.journey = Some(request);
+            }
+            None => queued.push_back(request),
+        }
+        true
     }
 
     /// The journal failed: whoever waits learns that the outcome is unknown (H4).
@@ -125,7 +154,7 @@ impl Sequencer {
         self.requests.close();
         let waiting = self.turn.abandon_waiting().collect::<Vec<_>>();
         let untaken = std::iter::from_fn(|| self.requests.try_recv().ok());
-        for request in queued.into_iter().chain(waiting).chain(untaken) {
+        for request in queued.into_iter().chain(self.journey.take()).chain(waiting).chain(untaken) {
             request.fail(Failure::Unavailable(Arc::clone(&reason)));
         }
     }

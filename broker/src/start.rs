@@ -1,6 +1,7 @@
 //! Puts a broker together and takes it apart: journal, recovery, clock, the two threads, the fronts. The only place
 //! that names a concrete journal or clock. What a request means is decided elsewhere.
 
+mod clock;
 pub(crate) mod parts;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use lockstep_engine::words::Timestamp;
+pub use clock::{ClockChoice, ClockError};
 use lockstep_journal::{Journal, MemoryJournal, SledJournal, SledOptions};
 use tokio::{
     net::TcpListener,
@@ -20,7 +21,6 @@ use tokio::{
 
 use self::parts::{Ground, Parts, assemble};
 use crate::{
-    clock::{Clock, ManualClock, SystemClock},
     front::port::{self, Door},
     handle::Handle,
     identity::Identity,
@@ -41,15 +41,6 @@ pub enum JournalChoice {
     Memory,
 }
 
-/// Which clock a broker follows.
-#[derive(Clone, Debug)]
-pub enum ClockChoice {
-    /// The machine's (H2).
-    System,
-    /// One that the owner moves; it resumes at the journalled time.
-    Manual(ManualClock),
-}
-
 /// How a broker is to run.
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
@@ -65,6 +56,8 @@ pub struct BrokerSettings {
     pub sled_backlog: u64,
     /// Start although a downtime of more than a day expires messages (H2).
     pub accept_time_jump: bool,
+    /// Serve a data directory although it was served by another kind of clock (H2).
+    pub force_clock: bool,
 }
 
 impl BrokerSettings {
@@ -78,6 +71,7 @@ impl BrokerSettings {
             reserves: Reserves::default(),
             sled_backlog: limits::SLED_BACKLOG,
             accept_time_jump: false,
+            force_clock: false,
         }
     }
 }
@@ -94,6 +88,9 @@ pub enum StartError {
     /// H2.
     #[error("{0}; start with --accept-time-jump to let them expire")]
     TimeJump(lockstep_engine::view::TimeJump),
+    /// H2.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// H9.
     #[error(transparent)]
     ReceiptKey(#[from] ReceiptKeyError),
@@ -151,9 +148,15 @@ impl Broker {
         settings: &BrokerSettings,
     ) -> Result<Self, StartError> {
         let recovered = recover(&journal)?;
-        let (clock, resumed_at) = start_clock(&settings.clock, recovered.engine.time());
+        let last = recovered.last_frame.map(|_| recovered.engine.time());
+        let (clock, resumed_at) = clock::start(&settings.clock, last);
+        let mark = directory.map(|directory| clock::check(directory, &settings.clock, last, settings.force_clock));
+        let mark = mark.transpose()?;
         if let Some(jump) = recovered.engine.expired_by_gap(resumed_at).filter(|_| !settings.accept_time_jump) {
             return Err(StartError::TimeJump(jump));
+        }
+        if let Some(mark) = mark {
+            mark.leave()?;
         }
         let ground = Ground { journal, recovered, receipts, clock, resumed_at, directory, backlog };
         let Parts { sequencer, writer, handle, phase, fault } = assemble(ground, settings);
@@ -228,20 +231,6 @@ impl Broker {
         // An error means that the journal's thread panicked: its fault says so.
         let _ = self.ended.await;
         self.fault.borrow().clone().map_or(Ok(()), Err)
-    }
-}
-
-fn start_clock(choice: &ClockChoice, last: Timestamp) -> (Arc<dyn Clock>, Timestamp) {
-    match choice {
-        ClockChoice::System => {
-            let clock = SystemClock::starting_after(last);
-            let now = clock.now();
-            (Arc::new(clock), now)
-        }
-        ClockChoice::Manual(clock) => {
-            clock.reach(last);
-            (Arc::new(clock.clone()), last)
-        }
     }
 }
 

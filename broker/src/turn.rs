@@ -14,6 +14,7 @@ use lockstep_engine::{
 use crate::{
     codec::EventBuffer,
     facts::{changes_what_is_there, fresh_bodies},
+    journey::Dues,
     limits,
     request::{Held, Outcome, Parking, Ran, Request},
     waiting::Waiting,
@@ -71,6 +72,8 @@ pub(crate) struct Turn {
     /// The first event after a start with history (H2).
     opening: Option<Event>,
     may_wait: bool,
+    /// Whether time is journalled although nothing happens: not under a manual clock (H2).
+    ticks: bool,
     last_sweep: Timestamp,
 }
 
@@ -78,12 +81,24 @@ impl Turn {
     /// Goes on from a recovered engine; `opening` is journalled before anything else.
     pub(crate) fn new(engine: Engine, next_frame: u64, opening: Option<Event>) -> Self {
         let (waiting, changed) = (Waiting::default(), BTreeSet::new());
-        Self { engine, next_frame, waiting, changed, opening, may_wait: true, last_sweep: Timestamp(0) }
+        Self { engine, next_frame, waiting, changed, opening, may_wait: true, ticks: true, last_sweep: Timestamp(0) }
+    }
+
+    /// Time is journalled only with what happens.
+    pub(crate) fn without_ticks(mut self) -> Self {
+        self.ticks = false;
+        self
     }
 
     /// When a turn is wanted although no request came.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        [self.engine.next_deadline(), self.waiting.next_alarm()].into_iter().flatten().min()
+        self.dues().any
+    }
+
+    /// What is due next.
+    pub(crate) fn dues(&self) -> Dues {
+        let engine = if self.ticks { self.engine.next_deadline() } else { self.engine.next_settlement() };
+        Dues { engine, any: [engine, self.waiting.next_alarm()].into_iter().flatten().min() }
     }
 
     /// From now on nothing waits; those who do are answered in the next turns.
@@ -115,7 +130,7 @@ impl Turn {
             more |= !self.run_requests(&mut work, requests);
             more |= !self.wake(&mut work);
         }
-        if work.events.is_empty() && self.engine.tick_due(now) {
+        if self.ticks && work.events.is_empty() && self.engine.tick_due(now) {
             self.tick(&mut work);
         }
         self.finish(work, more)

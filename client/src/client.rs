@@ -4,8 +4,8 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use lockstep_proto::v1::{
-    dead_letters_client::DeadLettersClient, messages_client::MessagesClient, queues_client::QueuesClient,
-    readers_client::ReadersClient,
+    clock_client::ClockClient, dead_letters_client::DeadLettersClient, messages_client::MessagesClient,
+    queues_client::QueuesClient, readers_client::ReadersClient,
 };
 use tonic::{
     Response, Status,
@@ -172,6 +172,10 @@ impl Client {
         DeadLettersClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
+    }
+
+    pub(crate) fn clock(&self) -> ClockClient<Channel> {
+        ClockClient::new(self.channel.clone())
     }
 
     /// Makes a call under the policy. `wait` is what the broker itself is asked to wait.

@@ -141,3 +141,45 @@ fn settings_come_from_flag_environment_and_file_in_this_order() {
     let flag = ["--endpoint", "http://127.0.0.1:1/flag"];
     assert!(named(Some("http://127.0.0.1:1/variable"), &flag).contains("127.0.0.1:1/flag"));
 }
+
+#[test]
+fn time_stands_still_until_it_is_moved() {
+    let data = tempfile::tempdir().unwrap();
+    let start = "2026-01-01T00:00:00Z";
+    let broker = BrokerProcess::start_with(data.path(), &["--clock", "manual", "--clock-start", start]);
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    assert_eq!(with(&["queue", "create", "a.fifo"]).0, 0);
+    assert_eq!(with(&["send", "a.fifo", "--group", "g", "hello"]).0, 0);
+    assert!(with(&["receive", "a.fifo"]).1.contains("hello"));
+    assert!(with(&["clock", "now"]).1.starts_with("2026-01-01T00:00:00.000Z"));
+    assert_eq!(with(&["receive", "a.fifo"]).1, "", "in flight");
+    let (code, out, _) = with(&["clock", "advance", "29s", "--json"]);
+    assert!(code == 0 && out.contains("\"next_due_unix_ms\":1767225630000"), "{out}");
+    assert!(with(&["clock", "advance", "1s"]).1.contains("00:00:30"));
+    assert!(with(&["receive", "a.fifo"]).1.contains("hello"), "the lease lapsed");
+    let (code, out, _) = with(&["clock", "run-until-idle", "--within", "1h", "--json"]);
+    assert!(code == 0 && out.contains("\"idle\":true"), "{out}");
+    assert!(with(&["clock", "freeze"]).1.starts_with("2026-01-01T00:05:"));
+    let (code, _, err) = with(&["clock", "advance", "soon"]);
+    assert!(code == 2 && err.contains("30s"), "{code} {err}");
+    let (code, _, err) = with(&["clock", "advance", "401d"]);
+    assert!(code == 4 && err.contains("OUT_OF_RANGE"), "{code} {err}");
+    assert_eq!(broker.terminate(), Some(0));
+    let data = data.path().to_str().unwrap();
+    let (code, _, err) = ended(&run(&["serve", "--listen", "127.0.0.1:0", "--data", data]));
+    assert!(code == 4 && err.contains("--force-clock"), "{code} {err}");
+}
+
+#[test]
+fn the_time_of_real_messages_is_not_moved() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let (code, _, err) = ended(&run(&["--endpoint", &broker.endpoint, "clock", "advance", "1h"]));
+    assert!(code == 4 && err.contains("--clock manual"), "{code} {err}");
+    assert_eq!(broker.terminate(), Some(0));
+    let data = data.path().to_str().unwrap();
+    let (code, _, err) = ended(&run(&["serve", "--listen", "127.0.0.1:0", "--data", data, "--clock", "manual"]));
+    assert!(code == 4 && err.contains("--force-clock"), "{code} {err}");
+    let (code, _, err) = ended(&run(&["serve", "--clock-start", "2026-01-01T00:00:00Z", "--data", data]));
+    assert!(code == 2 && err.contains("--clock manual"), "{code} {err}");
+}

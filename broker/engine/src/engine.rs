@@ -82,6 +82,12 @@ impl Engine {
         self.state.next_deadline()
     }
 
+    /// When [`Self::settle`] next has something to do; ticks aside.
+    #[must_use]
+    pub fn next_settlement(&self) -> Option<Timestamp> {
+        self.state.next_settlement()
+    }
+
     /// The state as events that build it again (H6).
     pub fn distilled(&self) -> impl Iterator<Item = Event> {
         self.state.distilled()

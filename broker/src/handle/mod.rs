@@ -1,6 +1,7 @@
 //! What a front sees of the broker: typed, asynchronous methods, and nothing else. Each puts one request before the
 //! sequencer, waits for its held answer and fetches the bodies that the answer names. No rule is decided here.
 
+mod clock;
 mod commit;
 mod dead_letters;
 mod explain;
@@ -51,6 +52,8 @@ pub struct Handle {
     pub(crate) bodies: Bodies,
     pub(crate) receipts: Receipts,
     pub(crate) identity: Identity,
+    /// Whether callers may move time.
+    pub(crate) clock_is_manual: bool,
 }
 
 impl std::fmt::Debug for Handle {

@@ -7,7 +7,7 @@ use lockstep_engine::words::Timestamp;
 use lockstep_journal::{FrameNumber, Journal};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::BrokerSettings;
+use super::{BrokerSettings, ClockChoice};
 use crate::{
     bodies::Bodies,
     clock::Clock,
@@ -48,7 +48,9 @@ pub(crate) struct Parts<J> {
 /// Puts the pieces together.
 pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSettings) -> Parts<J> {
     let Ground { journal, recovered, receipts, clock, resumed_at, directory, backlog } = ground;
+    let clock_is_manual = !matches!(settings.clock, ClockChoice::System);
     let turn = start_turn(recovered, resumed_at);
+    let turn = if clock_is_manual { turn.without_ticks() } else { turn };
     let identity = Identity::new(journal.identity().0);
     let bodies = Bodies::new(journal.reader(), settings.cache_bytes);
     let (requests_in, requests) = mpsc::channel(limits::QUEUED_REQUESTS);
@@ -72,10 +74,12 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         bodies: bodies.clone(),
         phase: phases,
         fault: fault_in.clone(),
+        journey: None,
     };
     let writer = Writer { journal, jobs, stored, fault: fault_in };
     let shares = Arc::new(Semaphore::new(limits::QUEUED_KIB as usize));
-    let handle = Handle { requests: requests_in, shares, fault: fault.clone(), bodies, receipts, identity };
+    let handle =
+        Handle { requests: requests_in, shares, fault: fault.clone(), bodies, receipts, identity, clock_is_manual };
     Parts { sequencer, writer, handle, phase, fault }
 }
 

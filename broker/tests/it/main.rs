@@ -12,3 +12,4 @@ mod restart;
 mod stepped;
 mod stopping;
 mod support;
+mod travel;

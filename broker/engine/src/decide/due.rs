@@ -77,12 +77,17 @@ impl State {
 
     /// The next instant at which [`Self::settle`] has something to do, or a tick is wanted (H2).
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let tick = self.wants_ticks().then(|| Timestamp(self.time.0 + limits::TICK));
+        [self.next_settlement(), tick].into_iter().flatten().min()
+    }
+
+    /// The next instant at which [`Self::settle`] has something to do.
+    pub(crate) fn next_settlement(&self) -> Option<Timestamp> {
         let due = self.dues.first().map(|(at, ..)| self.wall(*at));
         let keys = self.queues.values().filter_map(|queue| queue.keys.expiry(0)).min();
         let keys = keys.map(|at| self.wall(ActiveTime(at.0 + limits::KEY_LINGER)));
         let retention = self.queues.values().filter_map(next_expiry).min();
-        let tick = self.wants_ticks().then(|| Timestamp(self.time.0 + limits::TICK));
-        [due, keys, retention, tick].into_iter().flatten().min()
+        [due, keys, retention].into_iter().flatten().min()
     }
 
     /// Whether anything lives that downtime must not count against (H2).

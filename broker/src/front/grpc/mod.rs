@@ -1,6 +1,7 @@
 //! The gRPC door: `lockstep.v1`, health and reflection. It converts and checks what is asked; no rule of delivery is
 //! decided here.
 
+mod clock;
 mod dead_letters;
 mod errors;
 mod explain;
@@ -13,8 +14,8 @@ mod readers;
 use lockstep_proto::{
     DESCRIPTORS,
     v1::{
-        dead_letters_server::DeadLettersServer, messages_server::MessagesServer, queues_server::QueuesServer,
-        readers_server::ReadersServer,
+        clock_server::ClockServer, dead_letters_server::DeadLettersServer, messages_server::MessagesServer,
+        queues_server::QueuesServer, readers_server::ReadersServer,
     },
 };
 use tonic::service::Routes;
@@ -35,6 +36,7 @@ pub(super) async fn routes(handle: Handle) -> Routes {
     health.set_serving::<MessagesServer<Services>>().await;
     health.set_serving::<ReadersServer<Services>>().await;
     health.set_serving::<DeadLettersServer<Services>>().await;
+    health.set_serving::<ClockServer<Services>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -46,5 +48,6 @@ pub(super) async fn routes(handle: Handle) -> Routes {
         .add_service(QueuesServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(MessagesServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(DeadLettersServer::new(services.clone()).max_decoding_message_size(most))
-        .add_service(ReadersServer::new(services).max_decoding_message_size(most))
+        .add_service(ReadersServer::new(services.clone()).max_decoding_message_size(most))
+        .add_service(ClockServer::new(services))
 }
