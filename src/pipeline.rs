@@ -82,9 +82,9 @@ pub(crate) struct PipelineArgs {
     /// Leave bad lines out, and list them, instead of sending nothing.
     #[arg(long)]
     skip_bad: bool,
-    /// Where the broker's journal lies.
-    #[arg(long, default_value = "sled")]
-    journal: JournalKind,
+    /// Where the broker's journal lies. Default: what --data holds, sled in a new one.
+    #[arg(long)]
+    journal: Option<JournalKind>,
     /// Kill broker, producers and workers with SIGKILL at seeded moments, and lose answers.
     #[arg(long)]
     chaos: bool,

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use lockstep_broker::{Broker, BrokerSettings, ClockChoice, JournalChoice, StartError, Timestamp};
+use lockstep_broker::{Broker, BrokerSettings, ClockChoice, JournalChoice, StartError, StoreKind, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
 #[command(after_help = "Examples:
   lockstep serve                                     on 127.0.0.1:9324, journal in ./lockstep-data
   lockstep serve --listen 127.0.0.1:0 --data /srv/q  on a free port, which the first line on stdout names
+  lockstep serve --journal segments --data /srv/q    append-only files instead of sled, remembered by the directory
   lockstep serve --journal memory                    nothing survives the process
   lockstep serve --journal memory --clock manual     for tests: time moves by `lockstep clock` alone")]
 pub(crate) struct ServeArgs {
@@ -33,9 +34,9 @@ pub(crate) struct ServeArgs {
     /// The data directory; made when it is missing.
     #[arg(long, default_value = "lockstep-data", value_name = "DIR")]
     data: PathBuf,
-    /// Where the journal lies.
-    #[arg(long, default_value = "sled")]
-    journal: JournalKind,
+    /// Where the journal lies. Default: what the data directory holds, sled in a new one.
+    #[arg(long)]
+    journal: Option<JournalKind>,
     /// Start although messages expired during a downtime of more than a day (H2).
     #[arg(long)]
     accept_time_jump: bool,
@@ -56,8 +57,10 @@ pub(crate) struct ServeArgs {
 /// A kind of journal.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JournalKind {
-    /// On disk: every answer waits for a sync.
+    /// On disk, in sled: every answer waits for a sync; a backlog of at most 2 GiB, which costs as much memory.
     Sled,
+    /// On disk, in append-only files: every answer waits for a sync; the backlog costs disk, not memory.
+    Segments,
     /// In memory: nothing survives the process.
     Memory,
 }
@@ -66,6 +69,7 @@ impl std::fmt::Display for JournalKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Sled => "sled",
+            Self::Segments => "segments",
             Self::Memory => "memory",
         })
     }
@@ -152,10 +156,14 @@ fn inherited_socket() -> anyhow::Result<TcpListener> {
 }
 
 fn start(args: &ServeArgs) -> anyhow::Result<Broker> {
+    let on_disk = |kind| JournalChoice::on_disk(args.data.clone(), kind);
     let journal = match args.journal {
-        JournalKind::Sled => JournalChoice::Sled(args.data.clone()),
-        JournalKind::Memory => JournalChoice::Memory,
+        None => on_disk(None),
+        Some(JournalKind::Sled) => on_disk(Some(StoreKind::Sled)),
+        Some(JournalKind::Segments) => on_disk(Some(StoreKind::Segments)),
+        Some(JournalKind::Memory) => Ok(JournalChoice::Memory),
     };
+    let journal = journal.map_err(|error| Refused(error.to_string()))?;
     let settings = BrokerSettings {
         accept_time_jump: args.accept_time_jump,
         clock: args.clock()?,

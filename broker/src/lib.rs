@@ -32,7 +32,7 @@ pub use handle::{
 };
 pub use journey::Arrival;
 pub use lockstep_engine::words::Timestamp;
-pub use lockstep_journal::OpenError;
+pub use lockstep_journal::{OpenError, StoreKind};
 pub use receipts::{GarbageHandle, ReceiptKeyError, Receipts};
 pub use recovery::RecoveryError;
 pub use space::Reserves;

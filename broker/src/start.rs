@@ -13,7 +13,7 @@ use std::{
 };
 
 pub use clock::{ClockChoice, ClockError};
-use lockstep_journal::{Journal, MemoryJournal, SledJournal, SledOptions};
+use lockstep_journal::{Journal, MemoryJournal, SegmentsJournal, SegmentsOptions, SledJournal, SledOptions, StoreKind};
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch},
@@ -35,10 +35,29 @@ use crate::{
 /// Which journal a broker keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalChoice {
-    /// In this directory, made when it is missing. Survives kill -9 and power cuts.
+    /// On sled in this directory, made when it is missing. Survives kill -9 and power cuts.
     Sled(PathBuf),
+    /// In append-only segments in this directory, made when it is missing. Survives kill -9 and power cuts.
+    Segments(PathBuf),
     /// In memory: gone with the process.
     Memory,
+}
+
+impl JournalChoice {
+    /// The journal on disk of this kind; where none is named, the one that the directory holds, and sled in a new one.
+    ///
+    /// # Errors
+    /// [`StartError::Journal`] when what the directory holds cannot be told.
+    pub fn on_disk(directory: PathBuf, kind: Option<StoreKind>) -> Result<Self, StartError> {
+        let kind = match kind {
+            Some(kind) => kind,
+            None => StoreKind::of(&directory)?.unwrap_or(StoreKind::Sled),
+        };
+        Ok(match kind {
+            StoreKind::Sled => Self::Sled(directory),
+            StoreKind::Segments => Self::Segments(directory),
+        })
+    }
 }
 
 /// How a broker is to run.
@@ -130,6 +149,11 @@ impl Broker {
                 let journal = SledJournal::open(directory, SledOptions::default())?;
                 let receipts = Receipts::open(directory)?;
                 Self::start_on(journal, receipts, Some(directory), Some(settings.sled_backlog), settings)
+            }
+            JournalChoice::Segments(directory) => {
+                let journal = SegmentsJournal::open(directory, SegmentsOptions::default())?;
+                let receipts = Receipts::open(directory)?;
+                Self::start_on(journal, receipts, Some(directory), None, settings)
             }
             JournalChoice::Memory => Self::start_on(MemoryJournal::new(), Receipts::ephemeral()?, None, None, settings),
         }

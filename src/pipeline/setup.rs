@@ -43,7 +43,7 @@ impl Run {
     pub(super) fn prepare(args: PipelineArgs) -> anyhow::Result<Self> {
         let job = input::job(&args.job)?;
         let (out, data) = folders(&args)?;
-        if args.journal == JournalKind::Memory {
+        if args.journal == Some(JournalKind::Memory) {
             if args.chaos {
                 return Err(
                     Usage("--journal memory loses all when the broker is killed: not with --chaos".to_owned()).into()
@@ -84,8 +84,10 @@ impl Run {
     /// Starts the broker's process on a socket that this process keeps.
     pub(super) fn start_broker(&self, listener: std::net::TcpListener) -> anyhow::Result<Supervised> {
         let log = self.log("broker")?;
-        let (data, journal, to) = (self.data.clone(), self.args.journal.to_string(), log.clone());
-        Supervised::start("the broker".to_owned(), log, move || process::broker(&listener, &data, &journal, &to))
+        let (data, journal, to) = (self.data.clone(), self.args.journal.map(|kind| kind.to_string()), log.clone());
+        Supervised::start("the broker".to_owned(), log, move || {
+            process::broker(&listener, &data, journal.as_deref(), &to)
+        })
     }
 
     /// The log file of a child.

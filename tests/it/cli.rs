@@ -183,3 +183,20 @@ fn the_time_of_real_messages_is_not_moved() {
     let (code, _, err) = ended(&run(&["serve", "--clock-start", "2026-01-01T00:00:00Z", "--data", data]));
     assert!(code == 2 && err.contains("--clock manual"), "{code} {err}");
 }
+
+#[test]
+fn a_data_directory_remembers_its_journal_and_another_one_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let serve = |arguments: &[&str]| {
+        let data = data.path().to_str().unwrap();
+        lockstep(&[&["serve", "--listen", "127.0.0.1:0", "--data", data], arguments].concat())
+    };
+    assert_eq!(BrokerProcess::start_with(data.path(), &["--journal", "segments"]).terminate(), Some(0));
+    let (code, _, err) = ended(&serve(&["--journal", "sled"]).output().unwrap());
+    assert!(code == 4 && err.contains("--journal segments"), "{code} {err}");
+    let (code, _, err) = ended(&serve(&[]).env("LOCKSTEP_JOURNAL", "sled").output().unwrap());
+    assert!(code == 4 && err.contains("--journal segments"), "the environment is a setting, too: {code} {err}");
+    let (code, _, err) = ended(&serve(&["--journal", "paper"]).output().unwrap());
+    assert!(code == 2 && err.contains("segments"), "{code} {err}");
+    assert_eq!(BrokerProcess::start(data.path()).terminate(), Some(0), "unnamed, it is the one that is there");
+}

@@ -11,9 +11,21 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_keeps_what_it_acknowledged() {
-    let (seed, count) = (setting("LOCKSTEP_KILL_SEED", 1), setting("LOCKSTEP_KILL_COUNT", 10));
+    survive("sled", setting("LOCKSTEP_KILL_COUNT", 10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_broker_on_segments_keeps_what_it_acknowledged() {
+    survive("segments", setting("LOCKSTEP_KILL_COUNT", 6)).await;
+}
+
+async fn survive(journal: &str, count: u64) {
+    let seed = setting("LOCKSTEP_KILL_SEED", 1);
     let mut rng = fastrand::Rng::with_seed(seed);
     let data = tempfile::tempdir().unwrap();
+    // The directory remembers its kind: only its first broker is told.
+    let begun = BrokerProcess::start_with(data.path(), &["--journal", journal]).terminate();
+    assert_eq!(begun, Some(0));
     let load = Load::default();
     for round in 0..count {
         let story = format!("seed {seed}, round {round}");

@@ -71,9 +71,10 @@ fn one_group_keeps_the_total_order() {
 
 #[test]
 fn chaos_changes_nothing() {
-    for seed in ["1", "2"] {
+    for (seed, journal) in [("1", "sled"), ("2", "segments")] {
         let folder = tempfile::tempdir().unwrap();
-        let (code, out, err) = pipeline(folder.path(), &["--chaos", "--seed", seed, "--job", "reply-pairs"]);
+        let arguments = ["--chaos", "--seed", seed, "--job", "reply-pairs", "--journal", journal];
+        let (code, out, err) = pipeline(folder.path(), &arguments);
         assert_eq!(code, 0, "seed {seed}: {out}{err}");
         assert!(out.contains("processed 600") && out.contains(ZERO), "seed {seed}: {out}");
         assert!(err.contains("chaos: killed the broker"), "{err}");

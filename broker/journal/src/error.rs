@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::directory::StoreKind;
 use crate::frame::{FrameNumber, Position};
 
 /// Why a frame was not appended.
@@ -135,6 +136,18 @@ pub enum OpenError {
         found: u32,
         /// The latest version that this program can read.
         known: u32,
+    },
+    /// The directory holds a journal of another kind. Nothing was changed.
+    #[error(
+        "{path} holds a journal of the kind {found}, and {wanted} was asked for: start it with --journal {found}, or choose another data directory"
+    )]
+    OtherKind {
+        /// The directory.
+        path: PathBuf,
+        /// What it holds.
+        found: StoreKind,
+        /// What was asked for.
+        wanted: StoreKind,
     },
     /// Something that was acknowledged is not there or not whole. The start is refused: nothing is dropped silently (H7).
     #[error(

@@ -17,13 +17,9 @@
 //! After an unclean end every byte of every file is rewritten in place and synced before sled sees it (H7, `durable`).
 //! Nothing here knows what events mean.
 
-mod acknowledged;
 mod chunks;
-mod directory;
-mod durable;
 mod open;
 mod reader;
-mod record;
 mod slices;
 mod store;
 mod tail;
@@ -36,12 +32,12 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use self::acknowledged::Acknowledged;
-use self::directory::Directory;
 use self::reader::{Kept, Replay};
 use self::slices::{Mark, SliceKey, Slices, Whole};
 use self::store::Store;
 use crate::checkpoint::SliceChain;
+use crate::directory::Directory;
+use crate::directory::acknowledged::Acknowledged;
 use crate::encoding::{Chain, encode};
 use crate::error::{AppendError, OpenError, Place, ReadError};
 use crate::faulty::TornAppend;
@@ -51,7 +47,6 @@ use crate::watchdog::{OnStall, Watchdog, abort};
 
 pub use self::chunks::CHUNK_BYTES;
 pub use self::reader::SledReader;
-pub use self::record::DIRECTORY_VERSION;
 
 /// What an operator may choose about a [`SledJournal`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

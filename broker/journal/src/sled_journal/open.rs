@@ -5,20 +5,20 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 
-use super::acknowledged::Acknowledged;
-use super::directory::{CleanMark, Directory};
 use super::slices::{self, SliceKey, Whole};
 use super::store::Store;
 use super::tail::{self, Tail};
-use super::{Seams, SledJournal, SledOptions, durable};
+use super::{Seams, SledJournal, SledOptions};
+use crate::directory::acknowledged::Acknowledged;
+use crate::directory::{CleanMark, Directory, StoreKind, durable};
 use crate::encoding::Chain;
-use crate::error::{OpenError, Place};
+use crate::error::OpenError;
 use crate::frame::{FrameNumber, JournalId};
 use crate::watchdog::Watchdog;
 
 /// Lock, identity, mark, rewrite, sled, tail, side file: in this order.
 pub(super) fn open(path: &Path, options: SledOptions, seams: Seams) -> Result<SledJournal, OpenError> {
-    let directory = Directory::own(path)?;
+    let directory = Directory::own(path, StoreKind::Sled)?;
     let journal = directory.identity()?;
     let mark = directory.take_clean_mark(journal)?;
     if !directory.store().exists() {
@@ -26,11 +26,7 @@ pub(super) fn open(path: &Path, options: SledOptions, seams: Seams) -> Result<Sl
     } else if mark == CleanMark::Absent {
         rewrite(&directory)?;
     }
-    let (mut acknowledged, noted) = Acknowledged::open(&directory.acknowledged(), journal)?;
-    let durable = match mark {
-        CleanMark::Present(last) => noted.max(last),
-        CleanMark::Absent => noted,
-    };
+    let (mut acknowledged, durable) = directory.open_side_file(journal, mark)?;
     let store = Store::open(&directory.store())?;
     let settled = settle(&directory, &store, &mut acknowledged, journal, durable);
     let started = settled.and_then(|settled| {
@@ -71,16 +67,7 @@ pub(super) fn open(path: &Path, options: SledOptions, seams: Seams) -> Result<Sl
 fn create(directory: &Directory, journal: JournalId) -> Result<(), OpenError> {
     let store = directory.store();
     let failed = |error| OpenError::from_io(&store, error);
-    let side_file = directory.acknowledged();
-    if side_file.exists() {
-        let (_, noted) = Acknowledged::open(&side_file, journal)?;
-        if let Some(frame) = noted {
-            let problem = format!("it is missing, but frame {frame} was acknowledged");
-            return Err(OpenError::Damaged { place: Place::File(store), problem });
-        }
-    } else {
-        Acknowledged::create(&side_file, journal).map_err(failed)?;
-    }
+    directory.begin_side_file(journal)?;
     let unfinished = directory.unfinished_store();
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(failed)?;

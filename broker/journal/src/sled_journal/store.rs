@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::fs::FlockOperation;
 
-use super::durable;
+use crate::directory::durable;
 use crate::error::{OpenError, Place};
 
 /// 8 MiB: pages of 64 KiB chunks stay below a quarter of it, the size above which sled moves a page to a file that it

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use super::record::{Kind, Record};
 use super::*;
 use crate::conformance::{assert_holds, sample};
+use crate::directory::durable;
+use crate::directory::record::{DIRECTORY_VERSION, Kind, Record};
 use crate::error::Place;
 use crate::frame::Position;
 use crate::journal::BodyReader;

@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// Makes the names in a directory durable.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     sync_file(path)
 }
 
 /// Makes the content of a file durable, whoever wrote it.
-pub(super) fn sync_file(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
     note("sync", path);
     File::open(path)?.sync_all()
 }
 
 /// In tests, keeps what was done in its order; see [`steps`].
-pub(super) fn note(step: &str, path: &Path) {
+pub(crate) fn note(step: &str, path: &Path) {
     #[cfg(test)]
     STEPS.with_borrow_mut(|steps| steps.push(format!("{step} {}", path.display())));
     #[cfg(not(test))]
@@ -36,12 +36,12 @@ thread_local! {
 
 /// The steps of this thread since the last call.
 #[cfg(test)]
-pub(super) fn steps() -> Vec<String> {
+pub(crate) fn steps() -> Vec<String> {
     STEPS.take()
 }
 
 /// The directory in which `path` has its name.
-pub(super) fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         // A name without a directory lies in the current one; the root lies in itself.
@@ -51,7 +51,7 @@ pub(super) fn parent(path: &Path) -> &Path {
 }
 
 /// Creates a directory with all that lead to it, their names durable.
-pub(super) fn create_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -64,7 +64,7 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Puts a file in place whole or not at all: a temporary file, synced, renamed, the directory synced.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;
@@ -74,7 +74,7 @@ pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Removes a file if it is there, durably. Says whether it was.
-pub(super) fn remove(path: &Path) -> io::Result<bool> {
+pub(crate) fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => {
             note("remove", path);
@@ -86,7 +86,7 @@ pub(super) fn remove(path: &Path) -> io::Result<bool> {
 }
 
 /// Every regular file below a directory.
-pub(super) fn files_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn files_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -102,7 +102,7 @@ pub(super) fn files_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Whether a file name begins with `prefix`.
-pub(super) fn named(path: &Path, prefix: &str) -> bool {
+pub(crate) fn named(path: &Path, prefix: &str) -> bool {
     path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(prefix))
 }
 
@@ -111,7 +111,7 @@ pub(super) fn named(path: &Path, prefix: &str) -> bool {
 /// After a failed sync Linux marks the pages clean: a process that starts again reads bytes from memory that are not on
 /// the disk, no later sync writes them, and the next power cut takes them. Writing the same bytes makes the pages dirty
 /// again. It is the same file and the same place, so a cut in the middle of it leaves old and new bytes alike.
-pub(super) fn rewrite_in_place(path: &Path) -> io::Result<u64> {
+pub(crate) fn rewrite_in_place(path: &Path) -> io::Result<u64> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let mut block = vec![0; BLOCK_BYTES];
     let mut offset = 0;

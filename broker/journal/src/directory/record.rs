@@ -1,14 +1,14 @@
-//! The 44 bytes that FORMAT, CLEAN and each slot of ACKED are made of. Pure: bytes in, bytes out.
+//! The 44 bytes that FORMAT, CLEAN, each slot of ACKED and the begin of each file of segments are made of. Pure: bytes in, bytes out.
 //!
 //! All integers are big-endian, both checksums CRC32C:
 //!
 //! ```text
 //! offset  size  field
-//!      0     8  magic: "LKFORMAT", "LKJCLEAN" or "LKJACKED"
+//!      0     8  magic: "LKFORMAT", "LKJCLEAN", "LKJACKED", "LKSEGMNT" or "LKCHKPNT"
 //!      8     4  version of the directory, 1
 //!     12     4  checksum of bytes 0 to 12
 //!     16    16  identity of the journal
-//!     32     8  number of a frame; 0: none (always 0 in FORMAT)
+//!     32     8  number of a frame; 0: none (in FORMAT the kind of the journal: 0 sled, 1 segments)
 //!     40     4  checksum of bytes 0 to 40
 //! ```
 //!
@@ -21,14 +21,16 @@ use crate::frame::{FrameNumber, JournalId};
 /// The version of the directory's layout that this crate writes, and the latest it opens.
 pub const DIRECTORY_VERSION: u32 = 1;
 
-pub(super) const RECORD_BYTES: usize = 44;
+pub(crate) const RECORD_BYTES: usize = 44;
 
 /// Which file a record stands in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Format,
     Clean,
     Acknowledged,
+    Segment,
+    Checkpoint,
 }
 
 impl Kind {
@@ -37,30 +39,32 @@ impl Kind {
             Self::Format => b"LKFORMAT",
             Self::Clean => b"LKJCLEAN",
             Self::Acknowledged => b"LKJACKED",
+            Self::Segment => b"LKSEGMNT",
+            Self::Checkpoint => b"LKCHKPNT",
         }
     }
 }
 
 /// What a record says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Record {
-    pub(super) journal: JournalId,
-    pub(super) frame: Option<FrameNumber>,
+pub(crate) struct Record {
+    pub(crate) journal: JournalId,
+    pub(crate) frame: Option<FrameNumber>,
 }
 
 /// Why bytes are not a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum NoRecord {
+pub(crate) enum NoRecord {
     Newer(u32),
     Damaged(&'static str),
 }
 
 impl Record {
-    pub(super) fn encode(&self, kind: Kind) -> [u8; RECORD_BYTES] {
+    pub(crate) fn encode(&self, kind: Kind) -> [u8; RECORD_BYTES] {
         self.encode_version(kind, DIRECTORY_VERSION)
     }
 
-    pub(super) fn encode_version(&self, kind: Kind, version: u32) -> [u8; RECORD_BYTES] {
+    pub(crate) fn encode_version(&self, kind: Kind, version: u32) -> [u8; RECORD_BYTES] {
         let mut bytes = Vec::with_capacity(RECORD_BYTES);
         bytes.put_slice(kind.magic());
         bytes.put_u32(version);
@@ -71,7 +75,7 @@ impl Record {
         bytes.try_into().expect("the fields add up to 44 bytes")
     }
 
-    pub(super) fn parse(kind: Kind, bytes: &[u8]) -> Result<Self, NoRecord> {
+    pub(crate) fn parse(kind: Kind, bytes: &[u8]) -> Result<Self, NoRecord> {
         if bytes.len() < 16 || &bytes[..8] != kind.magic() {
             return Err(NoRecord::Damaged("it does not begin as this file does"));
         }

@@ -24,7 +24,7 @@ const SYNC_EVERY_FRAMES: u64 = 256;
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 /// The open side file.
-pub(super) struct Acknowledged {
+pub(crate) struct Acknowledged {
     file: File,
     journal: JournalId,
     /// The slot that may be written before the next sync.
@@ -35,7 +35,7 @@ pub(super) struct Acknowledged {
 
 impl Acknowledged {
     /// Creates the file of a fresh journal: nothing acknowledged.
-    pub(super) fn create(path: &Path, journal: JournalId) -> io::Result<()> {
+    pub(crate) fn create(path: &Path, journal: JournalId) -> io::Result<()> {
         let record = Record { journal, frame: None }.encode(Kind::Acknowledged);
         let mut bytes = vec![0; 8192];
         for offset in [0, 4096] {
@@ -45,7 +45,7 @@ impl Acknowledged {
     }
 
     /// Opens the file and says the last frame it knows to be acknowledged.
-    pub(super) fn open(path: &Path, journal: JournalId) -> Result<(Self, Option<FrameNumber>), OpenError> {
+    pub(crate) fn open(path: &Path, journal: JournalId) -> Result<(Self, Option<FrameNumber>), OpenError> {
         let damaged =
             |problem: &str| OpenError::Damaged { place: Place::File(path.to_owned()), problem: problem.to_owned() };
         let file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -76,7 +76,7 @@ impl Acknowledged {
     }
 
     /// Notes that `frame`, which is durable, is being acknowledged.
-    pub(super) fn note(&mut self, frame: FrameNumber) -> io::Result<()> {
+    pub(crate) fn note(&mut self, frame: FrameNumber) -> io::Result<()> {
         self.write(Some(frame))?;
         self.unsynced_frames += 1;
         if self.unsynced_frames >= SYNC_EVERY_FRAMES || self.synced_at.elapsed() >= SYNC_EVERY {
@@ -91,7 +91,7 @@ impl Acknowledged {
     }
 
     /// Makes what was noted durable.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         if self.unsynced_frames > 0 {
             self.slot = 1 - self.slot;
@@ -102,7 +102,7 @@ impl Acknowledged {
     }
 
     /// Notes `frame` and makes it durable at once.
-    pub(super) fn note_durably(&mut self, frame: Option<FrameNumber>) -> io::Result<()> {
+    pub(crate) fn note_durably(&mut self, frame: Option<FrameNumber>) -> io::Result<()> {
         self.write(frame)?;
         self.unsynced_frames += 1;
         self.sync()
