@@ -81,5 +81,6 @@ fn entry(groups: &[GroupId], number: u64) -> SendEntry {
         queue_key: DeduplicationKey(key),
         group_key: DeduplicationKey(key),
         size: 256,
+        delay: None,
     }
 }

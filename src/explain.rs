@@ -106,6 +106,7 @@ fn reason(reason: v1::ExplainReason) -> &'static str {
         v1::ExplainReason::BehindInFlight => "behind in flight",
         v1::ExplainReason::Claimed => "claimed",
         v1::ExplainReason::BehindClaim => "behind a claim",
+        v1::ExplainReason::Delayed => "delayed",
         v1::ExplainReason::InFlightCap => "in-flight cap",
     }
 }

@@ -126,6 +126,9 @@ struct AttributeArgs {
     /// Who may name this queue as dead-letter queue: `all`, `none`, or 1 to 10 queues with commas between (Q5).
     #[arg(long, value_name = "WHO")]
     redrive_allow: Option<String>,
+    /// How long a new message stays hidden, 0 to 900 seconds; a change moves what is still delayed (S11). Default: 0.
+    #[arg(long, value_name = "SECONDS")]
+    delay: Option<u32>,
 }
 
 impl AttributeArgs {
@@ -152,6 +155,7 @@ impl AttributeArgs {
                 "none" => RedriveAllowPolicy::DenyAll,
                 queues => RedriveAllowPolicy::ByQueue(queues.split(',').map(|name| name.trim().to_owned()).collect()),
             }),
+            delay: seconds(self.delay),
         }
     }
 
@@ -182,9 +186,11 @@ struct QueueShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_receives: Option<u32>,
     redrive_allow: String,
+    delay_seconds: u32,
     messages_available: u64,
     messages_in_flight: u64,
     messages_claimed: u64,
+    messages_delayed: u64,
     groups: u64,
     groups_available: u64,
     deduplication_keys: u64,
@@ -215,12 +221,14 @@ impl QueueShown {
             message_retention_seconds: attributes.message_retention_seconds(),
             maximum_message_size_bytes: attributes.maximum_message_size_bytes(),
             receive_wait_seconds: attributes.receive_wait_seconds(),
+            delay_seconds: attributes.delay_seconds(),
             max_receives: attributes.redrive_policy.as_ref().map(|policy| policy.max_receive_count),
             dead_letter_queue: attributes.redrive_policy.map(|policy| policy.dead_letter_queue),
             redrive_allow: redrive_allow(&attributes.redrive_allow_policy.unwrap_or_default()),
             messages_available: queue.messages_available,
             messages_in_flight: queue.messages_in_flight,
             messages_claimed: queue.messages_claimed,
+            messages_delayed: queue.messages_delayed,
             groups: queue.groups,
             groups_available: queue.groups_available,
             deduplication_keys: queue.deduplication_keys,

@@ -33,6 +33,9 @@ pub(crate) struct SendArgs {
     /// The deduplication id of the one message (L5).
     #[arg(long, requires = "body")]
     id: Option<String>,
+    /// Hide the messages so long, 0 to 900 seconds; not on a FIFO queue, whose delay is its own (S10).
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=900))]
+    delay: Option<u32>,
     /// Lines are JSON objects; this field is the message group.
     #[arg(long, value_name = "FIELD")]
     group_by: Option<GroupBy>,
@@ -58,6 +61,15 @@ pub(crate) async fn run(args: SendArgs, global: &Global) -> anyhow::Result<()> {
 
 impl SendArgs {
     fn message(&self, line: &[u8]) -> Result<Message, String> {
+        let message = self.addressed(line)?;
+        Ok(match self.delay {
+            Some(seconds) => message.delay(std::time::Duration::from_secs(seconds.into())),
+            None => message,
+        })
+    }
+
+    /// A message with its group and its id.
+    fn addressed(&self, line: &[u8]) -> Result<Message, String> {
         if self.group_by.is_some() || self.id_by.is_some() {
             let mapping = Mapping {
                 group_by: self.group_by.clone().unwrap_or(GroupBy::None),

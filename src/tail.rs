@@ -59,6 +59,7 @@ impl PeekedShown {
             v1::MessageState::Blocked => "blocked",
             v1::MessageState::InFlight => "in flight",
             v1::MessageState::Claimed => "claimed",
+            v1::MessageState::Delayed => "delayed",
             v1::MessageState::Unspecified => "unknown",
         };
         Self {

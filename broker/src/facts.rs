@@ -19,6 +19,7 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
         | Event::QueueChanged { .. }
         | Event::QueuePurged { .. }
         | Event::QueueDeleted { .. }
+        | Event::DelaysElapsed { .. }
         | Event::MessagesReceived { .. }
         | Event::MessagesReturned { .. }
         | Event::MessagesDeleted { .. }
@@ -47,6 +48,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         | Event::QueuePurged { queue }
         | Event::QueueDeleted { queue }
         | Event::MessageSent { queue, .. }
+        | Event::DelaysElapsed { queue, .. }
         | Event::MessagesReturned { queue, .. }
         | Event::MessagesDeleted { queue, .. }
         | Event::VisibilityChanged { queue, .. }

@@ -135,10 +135,11 @@ mod tests {
         let name = QueueName::parse("q.fifo").expect("a name");
         let body = BodyRef { position: Position { frame: 1, index: 0 }, size: 1 };
         let (sequence, group) = (SequenceNumber(1), GroupId::parse("g").expect("a group"));
+        let delayed_until = None;
         let (key, key_expires_at) = (DeduplicationKey([0; 16]), ActiveTime(300_005));
         [
             Event::QueueCreated { queue, name, attributes: Attributes::default(), at },
-            Event::MessageSent { queue, sequence, group, key, key_expires_at, body, at },
+            Event::MessageSent { queue, sequence, group, key, key_expires_at, body, at, delayed_until },
         ]
     }
 

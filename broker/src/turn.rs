@@ -289,7 +289,7 @@ impl Turn {
     }
 
     fn finish(&mut self, work: Work, more: bool) -> TurnResult {
-        let Work { events, bodies, body_bytes, held, .. } = work;
+        let Work { now, events, bodies, body_bytes, held, .. } = work;
         if events.is_empty() {
             return TurnResult { frame: None, held, more };
         }
@@ -297,6 +297,8 @@ impl Turn {
         if size > limits::FRAME_BYTES {
             tracing::warn!(size, limit = limits::FRAME_BYTES, "a frame is larger than it should be (H1)");
         }
+        // What became due by this very turn, such as a delay that was lowered, does not wait for the clock to move.
+        let more = more || self.engine.next_settlement().is_some_and(|due| due <= now);
         let number = self.next_frame;
         self.next_frame += 1;
         TurnResult { frame: Some(Draft { number, events: events.finish(), bodies }), held, more }

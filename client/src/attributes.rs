@@ -98,6 +98,9 @@ pub struct QueueAttributes {
     pub redrive_policy: Option<RedrivePolicy>,
     /// Which queues may name this one as their dead-letter queue; all when absent (Q5).
     pub redrive_allow_policy: Option<RedriveAllowPolicy>,
+    /// How long a new message stays hidden: 0 to 900 s; 0 when absent. A change moves the messages that are still
+    /// delayed with it (L4, S11).
+    pub delay: Option<Duration>,
 }
 
 /// Whole seconds, rounded up; more than fits is as much as fits, and the broker says no to it.
@@ -119,6 +122,7 @@ impl From<QueueAttributes> for v1::QueueAttributes {
             receive_wait_seconds: given.receive_wait.map(seconds),
             redrive_policy: given.redrive_policy.map(Into::into),
             redrive_allow_policy: given.redrive_allow_policy.map(Into::into),
+            delay_seconds: given.delay.map(seconds),
         }
     }
 }
@@ -138,6 +142,7 @@ impl From<v1::QueueAttributes> for QueueAttributes {
             receive_wait: read.receive_wait_seconds.map(duration),
             redrive_policy: read.redrive_policy.map(Into::into),
             redrive_allow_policy: read.redrive_allow_policy.and_then(redrive_allow),
+            delay: read.delay_seconds.map(duration),
         }
     }
 }
@@ -159,6 +164,7 @@ mod tests {
             receive_wait: Some(Duration::from_secs(20)),
             redrive_policy: Some(RedrivePolicy::To { dead_letter_queue: "dead.fifo".into(), max_receive_count: 3 }),
             redrive_allow_policy: Some(RedriveAllowPolicy::ByQueue(vec!["a.fifo".into()])),
+            delay: Some(Duration::from_secs(900)),
         };
         assert_eq!(QueueAttributes::from(v1::QueueAttributes::from(given.clone())), given);
     }

@@ -1,10 +1,12 @@
 //! A message to be sent, the key it is sent under, and what the broker says of it. How it is sent is `producer`'s.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use lockstep_proto::v1;
 use sha2::{Digest as _, Sha256};
 
-use crate::error::Error;
+use crate::{attributes::seconds, error::Error};
 
 /// A message to be sent: its group, its body, and optionally the deduplication id it is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,13 +14,14 @@ pub struct Message {
     group: String,
     deduplication_id: Option<String>,
     body: Bytes,
+    delay: Option<Duration>,
 }
 
 impl Message {
     /// A message of a group. The group is 1 to 128 alphanumeric or punctuation characters (L5), the body UTF-8 text of
     /// 1 character to 1 MiB (L2, L6); the broker judges both.
     pub fn new(group: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Message { group: group.into(), deduplication_id: None, body: body.into() }
+        Message { group: group.into(), deduplication_id: None, body: body.into(), delay: None }
     }
 
     /// Names its deduplication id (as the group: 1 to 128 characters, L5). A caller that may have to send the same
@@ -26,6 +29,14 @@ impl Message {
     #[must_use]
     pub fn deduplication_id(mut self, id: impl Into<String>) -> Self {
         self.deduplication_id = Some(id.into());
+        self
+    }
+
+    /// Hides it for so long, 0 to 900 s, in whole seconds, parts rounded up. A FIFO queue refuses it: there the delay
+    /// is the queue's (S10).
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
         self
     }
 
@@ -50,7 +61,12 @@ impl Message {
     /// The wire form, with the given id or else what `key` makes of the body.
     pub(crate) fn into_entry(self, key: impl FnOnce(&[u8]) -> String) -> v1::SendEntry {
         let id = self.deduplication_id.unwrap_or_else(|| key(&self.body));
-        v1::SendEntry { message_group_id: self.group, message_deduplication_id: id, body: self.body }
+        v1::SendEntry {
+            message_group_id: self.group,
+            message_deduplication_id: id,
+            body: self.body,
+            delay_seconds: self.delay.map(seconds),
+        }
     }
 }
 

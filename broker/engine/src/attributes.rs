@@ -86,6 +86,8 @@ pub struct Attributes {
     pub redrive: Option<RedrivePolicy>,
     /// Which queues may name this one as their dead-letter queue (Q5).
     pub redrive_allow: RedriveAllow,
+    /// How long a new message stays hidden (L4, S11).
+    pub delay: u64,
 }
 
 impl Default for Attributes {
@@ -101,6 +103,7 @@ impl Default for Attributes {
             wait: 0,
             redrive: None,
             redrive_allow: RedriveAllow::AllowAll,
+            delay: 0,
         }
     }
 }
@@ -128,6 +131,8 @@ pub struct AttributeChanges {
     pub redrive: Option<RedriveChange>,
     /// See [`Attributes::redrive_allow`].
     pub redrive_allow: Option<RedriveAllow>,
+    /// See [`Attributes::delay`].
+    pub delay: Option<u64>,
 }
 
 impl AttributeChanges {
@@ -149,6 +154,7 @@ impl AttributeChanges {
                 None => base.redrive.clone(),
             },
             redrive_allow: self.redrive_allow.clone().unwrap_or_else(|| base.redrive_allow.clone()),
+            delay: self.delay.unwrap_or(base.delay),
         }
     }
 
@@ -189,7 +195,8 @@ impl AttributeChanges {
             Some(RedriveAllow::AllowAll | RedriveAllow::DenyAll) | None => None,
         };
         let most = limits::REDRIVE_SOURCES as u64;
-        range(sources, 1, most, "RedriveAllowPolicy", "1 to 10 source queues with byQueue (Q5)")
+        range(sources, 1, most, "RedriveAllowPolicy", "1 to 10 source queues with byQueue (Q5)")?;
+        range(self.delay, 0, limits::DELAY, "DelaySeconds", "0 to 900 s (L4)")
     }
 
     /// The first given attribute that differs from what is there (A1), or from what was fixed at creation.
@@ -207,6 +214,7 @@ impl AttributeChanges {
             ("ReceiveMessageWaitTimeSeconds", wanted.wait != current.wait),
             ("RedrivePolicy", wanted.redrive != current.redrive),
             ("RedriveAllowPolicy", wanted.redrive_allow != current.redrive_allow),
+            ("DelaySeconds", wanted.delay != current.delay),
         ]
         .into_iter()
         .find_map(|(name, differs)| differs.then_some(name))

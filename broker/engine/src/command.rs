@@ -131,6 +131,9 @@ pub struct SendEntry {
     pub group_key: DeduplicationKey,
     /// The size by L2, in bytes.
     pub size: u32,
+    /// Its own delay in milliseconds, at most [`limits::DELAY`](crate::limits::DELAY). On a FIFO queue only 0, which
+    /// means the queue's like none at all (S10).
+    pub delay: Option<u64>,
 }
 
 /// Sends messages in order (S9). Bodies: one for each entry.

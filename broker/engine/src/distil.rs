@@ -72,6 +72,7 @@ fn distilled_messages(queue: &Queue) -> impl Iterator<Item = Restored> {
             visible_at: lease.visible_at,
         }),
         origin: message.origin(),
+        delayed_until: message.delayed_until(),
     })
 }
 

@@ -62,6 +62,7 @@ pub enum Event {
         attributes: Attributes,
         at: Timestamp,
     },
+    /// A changed delay moves the messages that are still delayed with it (S11).
     QueueChanged {
         queue: QueueGeneration,
         attributes: Attributes,
@@ -81,6 +82,13 @@ pub enum Event {
         key_expires_at: ActiveTime,
         body: BodyRef,
         at: Timestamp,
+        /// Absent: visible at once.
+        delayed_until: Option<Timestamp>,
+    },
+    /// Messages became visible for the first time (S11).
+    DelaysElapsed {
+        queue: QueueGeneration,
+        messages: Vec<SequenceNumber>,
     },
     /// Messages of one group were delivered under one grant.
     MessagesReceived {
@@ -221,6 +229,7 @@ pub enum Restored {
         receives: u32,
         lease: Option<RestoredLease>,
         origin: Option<Origin>,
+        delayed_until: Option<Timestamp>,
     },
     /// A group that is free, and its turn among the free ones (O2).
     FreeGroup {

@@ -14,7 +14,7 @@ use crate::{
         queue::Queue,
         reader::PastCommit,
     },
-    words::{ActiveTime, QueueGeneration, SequenceNumber},
+    words::{ActiveTime, QueueGeneration, SequenceNumber, Timestamp},
 };
 
 impl State {
@@ -40,16 +40,24 @@ impl State {
                 self.queues.insert(*queue, Queue::new(*queue, name.clone(), attributes.clone(), *at));
             }
             Event::QueueChanged { queue, attributes, at } => {
-                let queue = self.queues.get_mut(queue)?;
-                queue.attributes = attributes.clone();
-                queue.modified_at = *at;
+                let found = self.queues.get_mut(queue)?;
+                let retimed = found.attributes.delay != attributes.delay;
+                found.attributes = attributes.clone();
+                found.modified_at = *at;
+                if retimed {
+                    self.retime(*queue)?;
+                }
             }
             Event::QueuePurged { queue } => self.purge(*queue)?,
             Event::QueueDeleted { queue } => self.delete_queue(*queue)?,
-            Event::MessageSent { queue, .. } => {
-                let queue = self.queues.get_mut(queue)?;
-                send(queue, event);
+            Event::MessageSent { queue, sequence, delayed_until, .. } => {
+                let found = self.queues.get_mut(queue)?;
+                send(found, event);
+                if let Some(until) = delayed_until {
+                    self.delays.insert((*until, *queue, *sequence));
+                }
             }
+            Event::DelaysElapsed { queue, messages } => self.appear(*queue, messages)?,
             Event::MessagesReceived { queue, epoch, at, received_at, visible_at, messages } => {
                 let lease = Lease { epoch: *epoch, received_at: *received_at, visible_at: *visible_at };
                 let dues = &mut self.dues;
@@ -95,9 +103,14 @@ impl State {
     fn remove(&mut self, queue: QueueGeneration, messages: &[SequenceNumber]) -> Option<()> {
         let found = self.queues.get_mut(&queue)?;
         for sequence in messages {
-            let message = found.remove(*sequence)?;
-            if let Hold::Leased(lease) = message.hold {
-                self.dues.remove(&(lease.visible_at, queue, Due::Lease(*sequence)));
+            match found.remove(*sequence)?.hold {
+                Hold::Leased(lease) => {
+                    self.dues.remove(&(lease.visible_at, queue, Due::Lease(*sequence)));
+                }
+                Hold::Delayed(until) => {
+                    self.delays.remove(&(until, queue, *sequence));
+                }
+                Hold::Free | Hold::Claimed(..) => {}
             }
         }
         Some(())
@@ -111,6 +124,31 @@ impl State {
             if let Hold::Leased(lease) = before {
                 self.dues.remove(&(lease.visible_at, queue, Due::Lease(sequence)));
             }
+        }
+        Some(())
+    }
+
+    /// Makes delayed messages visible (S11).
+    fn appear(&mut self, queue: QueueGeneration, messages: &[SequenceNumber]) -> Option<()> {
+        let found = self.queues.get_mut(&queue)?;
+        for sequence in messages {
+            if let Hold::Delayed(until) = found.hold(*sequence, Hold::Free, None)? {
+                self.delays.remove(&(until, queue, *sequence));
+            }
+        }
+        Some(())
+    }
+
+    /// The queue's delay changed: what is still delayed becomes visible so long after it was sent (S11).
+    fn retime(&mut self, queue: QueueGeneration) -> Option<()> {
+        let found = self.queues.get_mut(&queue)?;
+        let delay = found.attributes.delay;
+        let delayed: Vec<_> = self.delays.iter().filter(|(_, of, _)| *of == queue).copied().collect();
+        for (before, _, sequence) in delayed {
+            let until = Timestamp(found.messages.get(&sequence)?.sent_at.0 + delay);
+            found.hold(sequence, Hold::Delayed(until), None)?;
+            self.delays.remove(&(before, queue, sequence));
+            self.delays.insert((until, queue, sequence));
         }
         Some(())
     }
@@ -135,12 +173,15 @@ impl State {
         let gone = self.queues.remove(&queue)?;
         self.names.remove(&gone.name);
         self.dues.retain(|(_, of, _)| *of != queue);
+        self.delays.retain(|(_, of, _)| *of != queue);
         Some(())
     }
 }
 
 fn send(queue: &mut Queue, event: &Event) {
-    let Event::MessageSent { sequence, group, key, key_expires_at, body, at, .. } = event else { return };
+    let Event::MessageSent { sequence, group, key, key_expires_at, body, at, delayed_until, .. } = event else {
+        return;
+    };
     queue.last_sequence = *sequence;
     queue.keys.insert(*key, Key { sequence: *sequence, expires_at: *key_expires_at });
     let message = Message {
@@ -149,8 +190,8 @@ fn send(queue: &mut Queue, event: &Event) {
         sent_at: *at,
         first_received_at: None,
         receives: 0,
-        hold: Hold::Free,
         origin: None,
+        hold: delayed_until.map_or(Hold::Free, Hold::Delayed),
     };
     queue.push(*sequence, message);
 }

@@ -47,6 +47,8 @@ pub enum Reason {
     Claimed,
     /// A reader's claim holds an earlier message of its group.
     BehindClaim,
+    /// The message, or the first one of its group, is not visible yet.
+    Delayed,
     /// It is free, but as many messages are in flight as a queue may have.
     InFlightCap,
 }
@@ -61,6 +63,7 @@ impl Reason {
             Self::MessageGone | Self::MessageNotSent => "S12",
             Self::InFlight | Self::BehindInFlight => "O3",
             Self::Claimed | Self::BehindClaim => "B6",
+            Self::Delayed => "O7",
             Self::InFlightCap => "L10",
         }
     }
@@ -69,7 +72,12 @@ impl Reason {
     #[must_use]
     pub const fn is_blocked(self) -> bool {
         match self {
-            Self::InFlight | Self::BehindInFlight | Self::Claimed | Self::BehindClaim | Self::InFlightCap => true,
+            Self::InFlight
+            | Self::BehindInFlight
+            | Self::Claimed
+            | Self::BehindClaim
+            | Self::Delayed
+            | Self::InFlightCap => true,
             Self::Available | Self::Empty | Self::NoSuchGroup | Self::MessageGone | Self::MessageNotSent => false,
         }
     }
@@ -81,6 +89,8 @@ impl Reason {
 pub enum Holder {
     /// A receive; the broker knows no more of it than its grant.
     Receiver { epoch: Epoch, since: Timestamp, until: Timestamp },
+    /// Nobody, but its delay has not elapsed since it was sent.
+    Delay { since: Timestamp, until: Timestamp },
     /// A reader's claim. Without a limit it does not lapse by time.
     Claim {
         reader: Label,
@@ -98,7 +108,7 @@ impl Holder {
     #[must_use]
     pub const fn since(&self) -> Timestamp {
         match self {
-            Self::Receiver { since, .. } | Self::Claim { since, .. } => *since,
+            Self::Receiver { since, .. } | Self::Delay { since, .. } | Self::Claim { since, .. } => *since,
         }
     }
 }
@@ -248,7 +258,9 @@ impl State {
         let earlier = || group.into_iter().flatten().take_while(|other| **other < sequence);
         let ahead = earlier().find_map(|earlier| self.held(queue, *earlier));
         let (reason, blocking) = match (message.hold, ahead) {
-            (Hold::Leased(_) | Hold::Claimed(..), _) => (reason_of(message.hold, queue), self.held(queue, sequence)),
+            (Hold::Delayed(_) | Hold::Leased(_) | Hold::Claimed(..), _) => {
+                (reason_of(message.hold, queue), self.held(queue, sequence))
+            }
             (Hold::Free, Some(ahead)) => (behind(&ahead.holder), Some(ahead)),
             (Hold::Free, None) => (reason_of(message.hold, queue), None),
         };
@@ -267,6 +279,7 @@ impl State {
         let message = queue.messages.get(&sequence)?;
         let holder = match message.hold {
             Hold::Free => return None,
+            Hold::Delayed(until) => Holder::Delay { since: message.sent_at, until },
             Hold::Leased(lease) => Holder::Receiver {
                 epoch: lease.epoch,
                 since: self.wall(lease.received_at),
@@ -310,6 +323,7 @@ fn reason_of(hold: Hold, queue: &Queue) -> Reason {
         Hold::Free if queue.in_flight >= limits::IN_FLIGHT => Reason::InFlightCap,
         Hold::Free => Reason::Available,
         Hold::Leased(_) => Reason::InFlight,
+        Hold::Delayed(_) => Reason::Delayed,
         Hold::Claimed(..) => Reason::Claimed,
     }
 }
@@ -317,6 +331,7 @@ fn reason_of(hold: Hold, queue: &Queue) -> Reason {
 fn behind(holder: &Holder) -> Reason {
     match holder {
         Holder::Receiver { .. } => Reason::BehindInFlight,
+        Holder::Delay { .. } => Reason::Delayed,
         Holder::Claim { .. } => Reason::BehindClaim,
     }
 }

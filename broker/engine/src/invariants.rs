@@ -19,7 +19,7 @@ impl State {
     pub(crate) fn check(&self) -> Result<(), String> {
         ensure!(self.strays == 0, "{} events named something unknown", self.strays);
         ensure!(self.names.len() == self.queues.len(), "names and queues differ in number");
-        let mut dues = 0;
+        let (mut dues, mut delays) = (0, 0);
         for queue in self.queues.values() {
             let name = &queue.name;
             ensure!(self.names.get(name) == Some(&queue.generation), "{name}: not reachable by its name");
@@ -27,9 +27,23 @@ impl State {
             check_messages(queue).and_then(|()| check_groups(queue)).map_err(|what| format!("{name}: {what}"))?;
             dues += self.check_readers(queue).map_err(|what| format!("{name}: {what}"))?;
             dues += self.check_leases(queue).map_err(|what| format!("{name}: {what}"))?;
+            delays += self.check_delays(queue).map_err(|what| format!("{name}: {what}"))?;
         }
         ensure!(dues == self.dues.len(), "{} deadlines for {dues} leases and limits", self.dues.len());
+        ensure!(delays == self.delays.len(), "{} instants for {delays} delayed messages", self.delays.len());
         Ok(())
+    }
+
+    fn check_delays(&self, queue: &Queue) -> Result<usize, String> {
+        let mut delayed = 0;
+        for (sequence, message) in &queue.messages {
+            let Some(until) = message.delayed_until() else { continue };
+            delayed += 1;
+            ensure!(self.delays.contains(&(until, queue.generation, *sequence)), "delayed {sequence} has no instant");
+            ensure!(message.receives == 0, "delayed {sequence} was received");
+        }
+        ensure!(delayed as u64 == queue.delayed, "{} counted delayed, {delayed} are", queue.delayed);
+        Ok(delayed)
     }
 
     fn check_leases(&self, queue: &Queue) -> Result<usize, String> {
@@ -120,13 +134,14 @@ fn check_groups(queue: &Queue) -> Result<(), String> {
 
 /// The strict discipline: what is held is a prefix of the group, held by one, its deadlines rising.
 fn check_one_holder(holds: &[Hold]) -> Result<(), String> {
-    let held = holds.iter().take_while(|hold| **hold != Hold::Free).count();
-    ensure!(holds[held..].iter().all(|hold| *hold == Hold::Free), "a held message behind a free one");
+    let by_somebody = |hold: &&Hold| matches!(hold, Hold::Leased(_) | Hold::Claimed(..));
+    let held = holds.iter().take_while(by_somebody).count();
+    ensure!(!holds[held..].iter().any(|hold| by_somebody(&hold)), "a held message behind a free one");
     for pair in holds[..held].windows(2) {
         let same_holder = match (pair[0], pair[1]) {
             (Hold::Leased(first), Hold::Leased(second)) => first.epoch == second.epoch,
             (Hold::Claimed(first, number), Hold::Claimed(second, other)) => first == second && number == other,
-            (Hold::Free | Hold::Leased(_) | Hold::Claimed(..), _) => false,
+            (Hold::Free | Hold::Delayed(_) | Hold::Leased(_) | Hold::Claimed(..), _) => false,
         };
         ensure!(same_holder, "two holders at once");
     }

@@ -24,6 +24,8 @@ pub const WAIT: u64 = 20_000;
 pub const VISIBILITY: u64 = 43_200_000;
 /// Default visibility timeout (L4).
 pub const DEFAULT_VISIBILITY: u64 = 30_000;
+/// Longest delay of a message, and of a queue (L4).
+pub const DELAY: u64 = 900_000;
 /// Shortest retention (L4).
 pub const MIN_RETENTION: u64 = 60_000;
 /// Longest retention (L4).

@@ -37,6 +37,11 @@ pub enum Rejected {
     /// L2.
     #[error("the message must not be longer than {limit} bytes (L2)")]
     MessageTooLong { limit: u32 },
+    /// S10.
+    #[error(
+        "a delay of its own is not valid for a message of a FIFO queue: give none, and set the queue's DelaySeconds (S10)"
+    )]
+    DelayNotAllowed,
     /// S2.
     #[error("give a deduplication id, or make the queue's deduplication content-based (S2)")]
     DeduplicationIdMissing,

@@ -35,6 +35,9 @@ pub struct State {
     pub(crate) names: BTreeMap<QueueName, QueueGeneration>,
     pub(crate) queues: BTreeMap<QueueGeneration, Queue>,
     pub(crate) dues: BTreeSet<(ActiveTime, QueueGeneration, Due)>,
+    /// Delayed messages, by the instant at which they become visible: in wall time, like retention, because downtime
+    /// counts for a delay.
+    pub(crate) delays: BTreeSet<(Timestamp, QueueGeneration, SequenceNumber)>,
     /// Events that named something unknown: a journal that does not belong together. Checked after recovery.
     pub(crate) strays: u64,
 }

@@ -25,10 +25,12 @@ pub struct QueueView {
     pub attributes: Attributes,
     pub created_at: Timestamp,
     pub modified_at: Timestamp,
-    /// Messages that are neither in flight nor claimed, blocked ones included (O8).
+    /// Messages that are neither in flight nor claimed nor delayed, blocked ones included (O8).
     pub available: u64,
     pub in_flight: u64,
     pub claimed: u64,
+    /// Not visible yet (O7).
+    pub delayed: u64,
     pub groups: u64,
     /// Groups whose head could be delivered now.
     pub free_groups: u64,
@@ -50,6 +52,8 @@ pub enum MessageState {
     InFlight(Timestamp),
     /// A claim of this reader holds it.
     Claimed(Label),
+    /// It becomes visible then (O7).
+    Delayed(Timestamp),
 }
 
 /// A message that was looked at.
@@ -179,6 +183,7 @@ impl State {
         match hold {
             Hold::Free if first_held.is_some_and(|held| held < sequence) => MessageState::Blocked,
             Hold::Free => MessageState::Available,
+            Hold::Delayed(until) => MessageState::Delayed(until),
             Hold::Leased(lease) => MessageState::InFlight(self.wall(lease.visible_at)),
             Hold::Claimed(reader, _) => {
                 let name = queue.reader_by_id(reader).expect("a claimed message's reader exists (invariant)").0;
@@ -331,9 +336,10 @@ fn queue_view(queue: &Queue) -> QueueView {
         attributes: queue.attributes.clone(),
         created_at: queue.created_at,
         modified_at: queue.modified_at,
-        available: queue.messages.len() as u64 - queue.in_flight - queue.claimed,
+        available: queue.messages.len() as u64 - queue.in_flight - queue.claimed - queue.delayed,
         in_flight: queue.in_flight,
         claimed: queue.claimed,
+        delayed: queue.delayed,
         groups: queue.groups.len() as u64,
         free_groups: queue.free.len() as u64,
         deduplication_keys: queue.keys.len() as u64,

@@ -37,6 +37,10 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
             messages: words::sequences(&it.sequence_steps),
         }),
         Fact::MessagesDeadLettered(it) => dead_lettered(&it),
+        Fact::DelaysElapsed(it) => Ok(Event::DelaysElapsed {
+            queue: QueueGeneration(it.queue),
+            messages: words::sequences(&it.sequence_steps),
+        }),
         Fact::KeysForgotten(it) => {
             Ok(Event::KeysForgotten { queue: QueueGeneration(it.queue), through: ActiveTime(it.through_active) })
         }
@@ -89,6 +93,7 @@ fn sent(it: &wire::MessageSent) -> Result<Event, Fault> {
         key_expires_at: ActiveTime(it.key_expires_at_active),
         body: words::read_body(it.body)?,
         at: Timestamp(it.at),
+        delayed_until: it.delayed_until.map(Timestamp),
     })
 }
 

@@ -31,8 +31,13 @@ fn fact(event: &Event) -> Fact {
         }
         Event::QueuePurged { queue } => Fact::QueuePurged(wire::QueuePurged { queue: queue.0 }),
         Event::QueueDeleted { queue } => Fact::QueueDeleted(wire::QueueDeleted { queue: queue.0 }),
-        Event::MessageSent { queue, sequence, group, key, key_expires_at, body, at } => {
-            sent(*queue, *sequence, group, *key, *key_expires_at, *body, *at)
+        Event::MessageSent { queue, sequence, group, key, key_expires_at, body, at, delayed_until } => {
+            let sent = sent(*queue, *sequence, group, (*key, *key_expires_at), *body, (*at, *delayed_until));
+            Fact::MessageSent(sent)
+        }
+        Event::DelaysElapsed { queue, messages } => {
+            let sequence_steps = words::sequence_steps(messages);
+            Fact::DelaysElapsed(wire::DelaysElapsed { queue: queue.0, sequence_steps })
         }
         Event::MessagesReceived { queue, epoch, at, received_at, visible_at, messages } => {
             received(*queue, *epoch, *at, *received_at, *visible_at, messages)
@@ -75,12 +80,11 @@ fn sent(
     queue: QueueGeneration,
     sequence: SequenceNumber,
     group: &GroupId,
-    key: DeduplicationKey,
-    key_expires_at: ActiveTime,
+    (key, key_expires_at): (DeduplicationKey, ActiveTime),
     body: BodyRef,
-    at: Timestamp,
-) -> Fact {
-    Fact::MessageSent(wire::MessageSent {
+    (at, delayed_until): (Timestamp, Option<Timestamp>),
+) -> wire::MessageSent {
+    wire::MessageSent {
         queue: queue.0,
         sequence: sequence.0,
         group: group.to_string(),
@@ -88,7 +92,8 @@ fn sent(
         key_expires_at_active: key_expires_at.0,
         body: Some(words::body(body)),
         at: at.0,
-    })
+        delayed_until: delayed_until.map(|until| until.0),
+    }
 }
 
 fn received(

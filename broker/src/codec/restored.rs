@@ -32,19 +32,29 @@ pub(super) fn fact(piece: &Restored) -> Fact {
             next_turn: *next_turn,
             ..named_queue(*queue, name, attributes)
         }),
-        Restored::Message { queue, sequence, group, body, sent_at, first_received_at, receives, lease, origin } => {
-            Fact::RestoredMessage(wire::RestoredMessage {
-                queue: queue.0,
-                sequence: sequence.0,
-                group: group.to_string(),
-                body: Some(words::body(*body)),
-                sent_at: sent_at.0,
-                first_received_at: first_received_at.map(|at| at.0),
-                receives: *receives,
-                lease: lease.as_ref().map(write_lease),
-                origin: origin.as_ref().map(words::origin),
-            })
-        }
+        Restored::Message {
+            queue,
+            sequence,
+            group,
+            body,
+            sent_at,
+            first_received_at,
+            receives,
+            lease,
+            origin,
+            delayed_until,
+        } => Fact::RestoredMessage(wire::RestoredMessage {
+            queue: queue.0,
+            sequence: sequence.0,
+            group: group.to_string(),
+            body: Some(words::body(*body)),
+            sent_at: sent_at.0,
+            first_received_at: first_received_at.map(|at| at.0),
+            receives: *receives,
+            lease: lease.as_ref().map(write_lease),
+            origin: origin.as_ref().map(words::origin),
+            delayed_until: delayed_until.map(|until| until.0),
+        }),
         Restored::FreeGroup { queue, group, turn } => {
             let group = group.to_string();
             Fact::RestoredFreeGroup(wire::RestoredFreeGroup { queue: queue.0, group, turn: *turn })
@@ -174,6 +184,7 @@ pub(super) fn message(it: &wire::RestoredMessage) -> Result<Restored, Fault> {
         receives: it.receives,
         lease: it.lease.map(lease),
         origin: words::read_origin(it.origin.as_ref())?,
+        delayed_until: it.delayed_until.map(Timestamp),
     })
 }
 

@@ -122,6 +122,7 @@ fn attributes(rng: &mut Rng) -> Attributes {
         wait: number(rng),
         redrive: maybe(rng, |rng| RedrivePolicy { dead_letter_queue: name(rng), max_receives: small(rng) }),
         redrive_allow: redrive_allow(rng),
+        delay: number(rng),
     }
 }
 
@@ -153,7 +154,7 @@ fn outcome(rng: &mut Rng) -> RestoredOutcome {
     }
 }
 
-const EVENTS: u8 = 22;
+const EVENTS: u8 = 23;
 
 /// One event of each kind; the compiler's exhaustive matches in `encode` see to it that none is forgotten there.
 fn event(rng: &mut Rng, kind: u8) -> Event {
@@ -173,7 +174,9 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
             key_expires_at: active(r),
             body: body(r),
             at: at(r),
+            delayed_until: maybe(r, at),
         },
+        21 => Event::DelaysElapsed { queue, messages: list(r, sequence) },
         7 => Event::MessagesReceived {
             queue,
             epoch: epoch(r),
@@ -285,6 +288,7 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
             receives: small(r),
             lease: maybe(r, lease),
             origin: maybe(r, origin),
+            delayed_until: maybe(r, at),
         },
         3 => Restored::FreeGroup { queue, group: group(r), turn: number(r) },
         4 => Restored::Key { queue, key: DeduplicationKey(sixteen(r)), sequence: sequence(r), expires_at: active(r) },

@@ -159,6 +159,7 @@ pub(super) fn attributes(attributes: &Attributes) -> wire::Attributes {
                 Some(wire::RedriveAllow { sources: sources.iter().map(ToString::to_string).collect() })
             }
         },
+        delay_ms: attributes.delay,
     }
 }
 
@@ -217,5 +218,6 @@ pub(super) fn read_attributes(attributes: Option<&wire::Attributes>) -> Result<A
         wait: attributes.wait_ms,
         redrive: read_redrive(attributes.redrive.as_ref())?,
         redrive_allow: read_redrive_allow(attributes.redrive_allow.as_ref())?,
+        delay: attributes.delay_ms,
     })
 }

@@ -25,6 +25,8 @@ pub struct NewMessage {
     pub deduplication_id: Option<DeduplicationId>,
     /// Its body.
     pub body: Bytes,
+    /// Its own delay in milliseconds; not on a FIFO queue (S10).
+    pub delay: Option<u64>,
 }
 
 impl NewMessage {
@@ -36,7 +38,7 @@ impl NewMessage {
         let size = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
         let stored = codec::encode_message(&self.body, id.as_str());
         let bytes = stored.len() as u64 + self.group.as_str().len() as u64;
-        (SendEntry { group: self.group, explicit_id, queue_key, group_key, size }, stored, bytes)
+        (SendEntry { group: self.group, explicit_id, queue_key, group_key, size, delay: self.delay }, stored, bytes)
     }
 }
 

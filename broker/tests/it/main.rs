@@ -2,6 +2,7 @@
 //! No test sleeps to wait for a state. What the engine decides is tested in its own crate.
 
 mod dead_letters;
+mod delivery;
 mod explain;
 mod failing;
 mod grpc;

@@ -2,8 +2,10 @@
 
 use lockstep_broker::Failure;
 use lockstep_engine::{
-    Rejected,
-    command::{ChangeVisibility, Claim, Delete, DeleteQueue, OpenReader, ReaderRef, Receive},
+    AttributeChanges, Rejected,
+    command::{
+        ChangeVisibility, Claim, CreateQueue, Delete, DeleteQueue, OpenReader, ReaderRef, Receive, SetQueueAttributes,
+    },
     reply::{Claimed, ReaderOpened},
     words::{ClaimNumber, SequenceNumber},
 };
@@ -55,6 +57,28 @@ async fn the_end_of_a_lease_wakes() {
     let again = poll.await.expect("woken").remove(0);
     assert_eq!((again.message_id, again.delivered.receives), (held.message_id, 2));
     assert_ne!(again.receipt_handle, held.receipt_handle, "R3");
+    broker.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn r2_the_end_of_a_delay_wakes() {
+    let (broker, clock) = with_clock();
+    let handle = broker.handle();
+    let delay = |delay| AttributeChanges { delay: Some(delay), ..AttributeChanges::default() };
+    let name = queue(Q).name;
+    handle.create_queue(CreateQueue { name, attributes: delay(15_000) }).await.expect("created");
+    send(handle, Q, "g", "1").await;
+    let mut poll = park(handle, handle.receive(receive(Q, 1), Some(20_000))).await;
+    clock.advance(14_999);
+    assert!(glance(&mut poll).await.is_none(), "not yet");
+    clock.advance(1);
+    assert_eq!(poll.await.expect("woken")[0].body, "1");
+    // S11: so does a lowered delay.
+    send(handle, Q, "h", "2").await;
+    let poll = park(handle, handle.receive(receive(Q, 1), Some(20_000))).await;
+    let change = SetQueueAttributes { queue: queue(Q), changes: delay(0) };
+    handle.set_queue_attributes(change).await.expect("changed");
+    assert_eq!(poll.await.expect("woken")[0].body, "2");
     broker.stop().await.expect("a clean end");
 }
 

@@ -90,6 +90,7 @@ pub(crate) fn entry(group: &str, id: &str, body: &str) -> v1::SendEntry {
         message_group_id: group.into(),
         message_deduplication_id: id.into(),
         body: Bytes::copy_from_slice(body.as_bytes()),
+        ..v1::SendEntry::default()
     }
 }
 
@@ -134,6 +135,7 @@ pub(crate) fn message(group: &str, id: &str, body: impl Into<Bytes>) -> NewMessa
         group: GroupId::parse(group).expect("a group"),
         deduplication_id: Some(DeduplicationId::parse(id).expect("an id")),
         body: body.into(),
+        delay: None,
     }
 }
 

@@ -22,10 +22,10 @@ pub struct Settlement {
 }
 
 impl State {
-    /// What is due at `now`, at most [`limits::SETTLED_IN_A_TURN`] leases and as many expired messages.
+    /// What is due at `now`, at most [`limits::SETTLED_IN_A_TURN`] leases and delays and as many expired messages.
     pub(crate) fn settle(&self, now: Timestamp) -> Settlement {
         let active = self.active(now);
-        let mut settlement = self.lapses(active);
+        let mut settlement = self.lapses(now);
         let expired = self.expiries(now);
         settlement.complete &= expired.complete;
         // The messages of a burnt claim are judged by retention once they are back (B8): in the next turn.
@@ -35,12 +35,21 @@ impl State {
         settlement
     }
 
-    /// Leases and claims that lapsed, in the order of their deadlines: so their groups get their turns (O2, H3).
-    fn lapses(&self, active: ActiveTime) -> Settlement {
+    /// Leases and claims that lapsed and delays that elapsed, in the order of their instants: so their groups get their
+    /// turns (O2, H3).
+    fn lapses(&self, now: Timestamp) -> Settlement {
+        let active = self.active(now);
         let mut returned: BTreeMap<QueueGeneration, BTreeMap<SequenceNumber, u32>> = BTreeMap::new();
         let mut events = Vec::new();
-        let mut due = self.dues.iter().take_while(|(at, ..)| *at <= active);
-        for &(_, generation, what) in due.by_ref().take(limits::SETTLED_IN_A_TURN) {
+        let mut due = self.dues.iter().take_while(|(at, ..)| *at <= active).peekable();
+        let mut elapsed = self.delays.iter().take_while(|(at, ..)| *at <= now).peekable();
+        for _ in 0..limits::SETTLED_IN_A_TURN {
+            let next = due.peek().map(|(at, ..)| self.wall(*at));
+            if let Some(&(_, generation, sequence)) = elapsed.next_if(|(at, ..)| next.is_none_or(|next| *at < next)) {
+                appeared(&mut events, generation, sequence);
+                continue;
+            }
+            let Some(&(_, generation, what)) = due.next() else { break };
             let Some(queue) = self.queues.get(&generation) else { continue };
             match what {
                 Due::Lease(sequence) => {
@@ -57,7 +66,7 @@ impl State {
                 Due::Claim(reader, number) => events.push(burnt(generation, reader, number)),
             }
         }
-        let complete = due.next().is_none();
+        let complete = due.next().is_none() && elapsed.next().is_none();
         Settlement { events, complete }
     }
 
@@ -84,10 +93,11 @@ impl State {
     /// The next instant at which [`Self::settle`] has something to do.
     pub(crate) fn next_settlement(&self) -> Option<Timestamp> {
         let due = self.dues.first().map(|(at, ..)| self.wall(*at));
+        let delay = self.delays.first().map(|(at, ..)| *at);
         let keys = self.queues.values().filter_map(|queue| queue.keys.expiry(0)).min();
         let keys = keys.map(|at| self.wall(ActiveTime(at.0 + limits::KEY_LINGER)));
         let retention = self.queues.values().filter_map(next_expiry).min();
-        [due, keys, retention].into_iter().flatten().min()
+        [due, delay, keys, retention].into_iter().flatten().min()
     }
 
     /// Whether anything lives that downtime must not count against (H2).
@@ -104,6 +114,17 @@ fn lapsed(events: &mut Vec<Event>, generation: QueueGeneration, mut back: Vec<Co
         messages.append(&mut back);
     } else {
         events.push(Event::MessagesReturned { queue: generation, cause: ReturnCause::Lapsed, messages: back });
+    }
+}
+
+/// Adds a message whose delay elapsed to the newest event, where that is one of its queue.
+fn appeared(events: &mut Vec<Event>, generation: QueueGeneration, sequence: SequenceNumber) {
+    if let Some(Event::DelaysElapsed { queue, messages }) = events.last_mut()
+        && *queue == generation
+    {
+        messages.push(sequence);
+    } else {
+        events.push(Event::DelaysElapsed { queue: generation, messages: vec![sequence] });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sending with deduplication (S1 to S9). The same judgement serves the outputs of a commit.
+//! Sending with deduplication (S1 to S11). The same judgement serves the outputs of a commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::{
     limits,
     reply::{Accepted, Rejected},
     state::queue::Queue,
-    words::{ActiveTime, BodyRef, DeduplicationKey, GroupId, Position, QueueGeneration, SequenceNumber},
+    words::{ActiveTime, BodyRef, DeduplicationKey, GroupId, Position, QueueGeneration, SequenceNumber, Timestamp},
 };
 
 /// Sends that are being decided: what they would store, on top of a state that does not know them yet.
@@ -49,6 +49,9 @@ impl<'a> Sending<'a> {
             DeduplicationScope::Queue => entry.queue_key,
             DeduplicationScope::MessageGroup => entry.group_key,
         };
+        if entry.delay.is_some_and(|delay| delay > 0) {
+            return Err(Rejected::DelayNotAllowed);
+        }
         // A duplicate comes first: a repeat of what was accepted must succeed, whatever has changed since (S6).
         let before = self.keys.get(&(generation, key)).copied().or_else(|| queue.keys.live(key, self.now));
         if let Some(sequence) = before {
@@ -74,6 +77,7 @@ impl<'a> Sending<'a> {
             key_expires_at: ActiveTime(self.now.0 + queue.attributes.window),
             body,
             at: self.context.now,
+            delayed_until: delayed_until(self.context.now, queue.attributes.delay),
         });
         Ok(Accepted { generation, sequence, duplicate: false })
     }
@@ -89,6 +93,11 @@ impl<'a> Sending<'a> {
     pub(super) fn state(&self) -> &'a State {
         self.state
     }
+}
+
+/// When a message that is sent now becomes visible; at once without a delay (S10).
+fn delayed_until(now: Timestamp, delay: u64) -> Option<Timestamp> {
+    (delay > 0).then(|| Timestamp(now.0 + delay))
 }
 
 impl Command for Send {

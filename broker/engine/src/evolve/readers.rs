@@ -80,6 +80,7 @@ impl State {
             | Event::QueuePurged { .. }
             | Event::QueueDeleted { .. }
             | Event::MessageSent { .. }
+            | Event::DelaysElapsed { .. }
             | Event::MessagesReceived { .. }
             | Event::MessagesReturned { .. }
             | Event::MessagesDeleted { .. }

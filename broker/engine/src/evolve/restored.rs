@@ -1,7 +1,7 @@
 //! How a distilled state is built again, piece by piece, in the order in which it was distilled.
 
 use crate::{
-    event::{Restored, RestoredOutcome},
+    event::{Restored, RestoredLease, RestoredOutcome},
     state::{
         Due, State,
         keys::Key,
@@ -75,15 +75,24 @@ impl State {
     }
 
     fn restore_message(&mut self, piece: &Restored) -> Option<()> {
-        let Restored::Message { queue, sequence, group, body, sent_at, first_received_at, receives, lease, origin } =
-            piece
+        #[rustfmt::skip]
+        let Restored::Message {
+            queue, sequence, group, body, sent_at, first_received_at, receives, lease, origin, delayed_until,
+        } = piece
         else {
             return None;
         };
-        let hold = lease.map_or(Hold::Free, |lease| {
-            self.dues.insert((lease.visible_at, *queue, Due::Lease(*sequence)));
-            Hold::Leased(Lease { epoch: lease.epoch, received_at: lease.received_at, visible_at: lease.visible_at })
-        });
+        let hold = match (lease, delayed_until) {
+            (Some(RestoredLease { epoch, received_at, visible_at }), _) => {
+                self.dues.insert((*visible_at, *queue, Due::Lease(*sequence)));
+                Hold::Leased(Lease { epoch: *epoch, received_at: *received_at, visible_at: *visible_at })
+            }
+            (None, Some(until)) => {
+                self.delays.insert((*until, *queue, *sequence));
+                Hold::Delayed(*until)
+            }
+            (None, None) => Hold::Free,
+        };
         let message = Message {
             group: group.clone(),
             body: *body,

@@ -23,6 +23,8 @@ pub(crate) struct Message {
 pub(crate) enum Hold {
     /// Nobody: it is visible.
     Free,
+    /// Nobody, but it is not visible yet; only before the first receive (O7).
+    Delayed(Timestamp),
     /// A receiver, until its lease ends.
     Leased(Lease),
     /// A claim, until it is committed or given back.
@@ -49,7 +51,15 @@ impl Message {
     pub(crate) fn lease(&self) -> Option<Lease> {
         match self.hold {
             Hold::Leased(lease) => Some(lease),
-            Hold::Free | Hold::Claimed(..) => None,
+            Hold::Free | Hold::Delayed(_) | Hold::Claimed(..) => None,
+        }
+    }
+
+    /// When it becomes visible for the first time, while that is to come.
+    pub(crate) fn delayed_until(&self) -> Option<Timestamp> {
+        match self.hold {
+            Hold::Delayed(until) => Some(until),
+            Hold::Free | Hold::Leased(_) | Hold::Claimed(..) => None,
         }
     }
 

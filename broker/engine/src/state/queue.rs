@@ -31,6 +31,7 @@ pub(crate) struct Queue {
     pub(crate) next_turn: u64,
     pub(crate) in_flight: u64,
     pub(crate) claimed: u64,
+    pub(crate) delayed: u64,
     pub(crate) bytes: u64,
     pub(crate) keys: Keys,
     pub(crate) readers: BTreeMap<Label, Reader>,
@@ -63,6 +64,7 @@ impl Queue {
             next_turn: 0,
             in_flight: 0,
             claimed: 0,
+            delayed: 0,
             bytes: 0,
             keys: Keys::default(),
             readers: BTreeMap::new(),
@@ -162,7 +164,7 @@ impl Queue {
     pub(crate) fn set_visible_at(&mut self, sequence: SequenceNumber, visible_at: ActiveTime) -> Option<ActiveTime> {
         match &mut self.messages.get_mut(&sequence)?.hold {
             Hold::Leased(lease) => Some(std::mem::replace(&mut lease.visible_at, visible_at)),
-            Hold::Free | Hold::Claimed(..) => None,
+            Hold::Free | Hold::Delayed(_) | Hold::Claimed(..) => None,
         }
     }
 
@@ -171,6 +173,7 @@ impl Queue {
             Hold::Free => return,
             Hold::Leased(_) => &mut self.in_flight,
             Hold::Claimed(..) => &mut self.claimed,
+            Hold::Delayed(_) => &mut self.delayed,
         };
         *counter = if more { *counter + 1 } else { *counter - 1 };
     }

@@ -49,6 +49,7 @@ fn of_hold(hold: Hold) -> Reason {
     match hold {
         Hold::Free => Reason::Available,
         Hold::Leased { .. } => Reason::InFlight,
+        Hold::Delayed { .. } => Reason::Delayed,
         Hold::Claimed { .. } => Reason::Claimed,
     }
 }
@@ -67,6 +68,7 @@ fn of_message(queue: &Queue, sequence: u64) -> (Reason, Option<u64>) {
     match queue.messages.iter().find(ahead).map(|ahead| (ahead.hold, ahead.sequence)) {
         None | Some((Hold::Free, _)) => (Reason::Available, None),
         Some((Hold::Leased { .. }, ahead)) => (Reason::BehindInFlight, Some(ahead)),
+        Some((Hold::Delayed { .. }, ahead)) => (Reason::Delayed, Some(ahead)),
         Some((Hold::Claimed { .. }, ahead)) => (Reason::BehindClaim, Some(ahead)),
     }
 }

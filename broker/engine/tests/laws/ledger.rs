@@ -27,6 +27,7 @@ enum Fate {
 struct Waiting {
     group: GroupId,
     holder: Option<u64>,
+    delayed: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +68,7 @@ impl Ledger {
             Event::QueueChanged { queue, .. }
             | Event::QueuePurged { queue }
             | Event::MessageSent { queue, .. }
+            | Event::DelaysElapsed { queue, .. }
             | Event::MessagesReceived { queue, .. }
             | Event::MessagesReturned { queue, .. }
             | Event::MessagesDeleted { queue, .. }
@@ -98,7 +100,7 @@ impl Ledger {
             let group = book.waiting.get(&from.0).map(|waiting| waiting.group.clone());
             book.end(&[*from], Fate::DeadLettered)?;
             let target = self.books.get_mut(&to).ok_or("dead letters to no queue")?;
-            target.accept(*place, group.expect("it ended only now"))?;
+            target.accept(*place, group.expect("it ended only now"), false)?;
         }
         Ok(())
     }
@@ -125,7 +127,9 @@ impl Book {
 
     fn enter(&mut self, event: &Event) -> Result<(), String> {
         match event {
-            Event::MessageSent { sequence, group, .. } => self.accept(*sequence, group.clone()),
+            Event::MessageSent { sequence, group, delayed_until, .. } => {
+                self.accept(*sequence, group.clone(), delayed_until.is_some())
+            }
             Event::MessagesReceived { epoch, messages, .. } => {
                 self.raise(*epoch)?;
                 messages.iter().try_for_each(|(sequence, _)| self.deliver(sequence.0, *epoch))
@@ -139,6 +143,12 @@ impl Book {
                 );
                 messages.iter().try_for_each(|(sequence, _)| self.deliver(sequence.0, *epoch))
             }
+            Event::DelaysElapsed { messages, .. } => messages.iter().try_for_each(|sequence| {
+                let waiting = self.waiting.get_mut(&sequence.0).ok_or("a delay of a message that is gone")?;
+                ensure!(waiting.delayed, "the delay of {sequence} elapsed twice");
+                waiting.delayed = false;
+                Ok(())
+            }),
             Event::MessagesReturned { messages, .. } => {
                 messages.iter().try_for_each(|(sequence, _)| self.give_back(sequence.0))
             }
@@ -188,10 +198,10 @@ impl Book {
         }
     }
 
-    fn accept(&mut self, sequence: SequenceNumber, group: GroupId) -> Result<(), String> {
+    fn accept(&mut self, sequence: SequenceNumber, group: GroupId, delayed: bool) -> Result<(), String> {
         ensure!(sequence.0 > self.last_sequence, "sequence number {sequence} was used before");
         self.last_sequence = sequence.0;
-        self.waiting.insert(sequence.0, Waiting { group, holder: None });
+        self.waiting.insert(sequence.0, Waiting { group, holder: None, delayed });
         Ok(())
     }
 
@@ -208,6 +218,7 @@ impl Book {
         let waiting =
             found.ok_or_else(|| format!("{sequence} was delivered, its end: {:?}", self.ended.get(&sequence)))?;
         ensure!(waiting.holder.is_none(), "{sequence} was delivered while it was held");
+        ensure!(!waiting.delayed, "{sequence} was delivered while it was delayed");
         let of_group = self.waiting.iter().filter(|(_, other)| other.group == waiting.group);
         for (other, theirs) in of_group {
             let mine = theirs.holder == Some(epoch.0);

@@ -32,8 +32,19 @@ pub(crate) use ensure;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Hold {
     Free,
-    Leased { epoch: u64, received_at: u64, visible_at: u64 },
-    Claimed { reader: u64, number: u64 },
+    /// Until then, in wall time (O7).
+    Delayed {
+        until: u64,
+    },
+    Leased {
+        epoch: u64,
+        received_at: u64,
+        visible_at: u64,
+    },
+    Claimed {
+        reader: u64,
+        number: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +60,7 @@ pub(crate) struct Message {
     pub(crate) origin: Option<Origin>,
 }
 
-/// When a group became free: the instant, and the step in it. Equal stamps are equals by O2.
+/// When a group became free: the instant in wall time, and the step in it. Equal stamps are equals by O2.
 pub(crate) type Stamp = (u64, u64);
 
 #[derive(Clone, Debug)]
@@ -93,7 +104,7 @@ impl Model {
     }
 
     pub(crate) fn stamp(&self, now: u64) -> Stamp {
-        (self.active(now), self.step)
+        (now, self.step)
     }
 
     /// B8: a caller that names a generation wants no other.
@@ -152,6 +163,7 @@ impl Model {
         self.judge_policy(&command.changes, &command.queue.name)?;
         let current = &mut self.queues[place].attributes;
         *current = command.changes.applied_to(current);
+        self.queues[place].retime();
         Ok(())
     }
 
@@ -175,12 +187,13 @@ impl Model {
 
     /// What time alone does: leases and claim limits end in the order of their deadlines, then retention (R3, R9).
     pub(crate) fn settle(&mut self, now: u64) {
-        let (active, step) = (self.active(now), self.step);
+        let (downtime, step) = (self.downtime, self.step);
         for queue in &mut self.queues {
-            while let Some((deadline, due)) = queue.next_due().filter(|(deadline, _)| *deadline <= active) {
+            while let Some((deadline, due)) = queue.next_due(downtime).filter(|(deadline, _)| *deadline <= now) {
                 match due {
                     Due::Lease(sequence) => queue.take_back(sequence),
                     Due::Claim(reader, number) => queue.burn(reader, number),
+                    Due::Delay(sequence) => queue.appear(sequence),
                 }
                 queue.refresh((deadline, step));
             }
@@ -189,7 +202,7 @@ impl Model {
                 !matches!(message.hold, Hold::Claimed { .. }) && message.sent_at + queue.attributes.retention <= now
             }) {
                 queue.messages.remove(place);
-                queue.refresh((active, step));
+                queue.refresh((now, step));
             }
         }
     }
@@ -198,7 +211,7 @@ impl Model {
     pub(crate) fn instants(&self) -> Vec<u64> {
         let mut instants = Vec::new();
         for queue in &self.queues {
-            let due = queue.next_due().map(|(deadline, _)| deadline + self.downtime);
+            let due = queue.next_due(self.downtime).map(|(deadline, _)| deadline);
             let keys = queue.keys.iter().map(|(_, _, expires_at)| expires_at + self.downtime);
             let retention = queue.messages.iter().map(|message| message.sent_at + queue.attributes.retention);
             instants.extend(due.into_iter().chain(keys).chain(retention));
@@ -223,9 +236,10 @@ impl Model {
         let in_flight = held(|hold| matches!(hold, Hold::Leased { .. }));
         let claimed = held(|hold| matches!(hold, Hold::Claimed { .. }));
         let available = held(|hold| *hold == Hold::Free);
+        let delayed = held(|hold| matches!(hold, Hold::Delayed { .. }));
         ensure!(
-            (seen.available, seen.in_flight, seen.claimed) == (available, in_flight, claimed),
-            "counts {seen:?}, the model has {available} available, {in_flight} in flight, {claimed} claimed"
+            (seen.available, seen.in_flight, seen.claimed, seen.delayed) == (available, in_flight, claimed, delayed),
+            "counts {seen:?}, the model: {available} available, {in_flight} in flight, {claimed} claimed, {delayed} delayed"
         );
         ensure!(seen.attributes == queue.attributes, "attributes {:?}", seen.attributes);
         ensure!(seen.last_sequence == SequenceNumber(queue.last_sequence), "counter {}", seen.last_sequence);
@@ -256,6 +270,7 @@ impl Model {
     fn state_of(&self, queue: &Queue, message: &Message) -> MessageState {
         match message.hold {
             Hold::Leased { visible_at, .. } => MessageState::InFlight(Timestamp(visible_at + self.downtime)),
+            Hold::Delayed { until } => MessageState::Delayed(Timestamp(until)),
             Hold::Claimed { reader, .. } => {
                 let reader = queue.readers.iter().find(|known| known.id == reader).expect("a claim has a reader");
                 MessageState::Claimed(reader.name.clone())
@@ -274,6 +289,7 @@ impl Model {
 pub(crate) enum Due {
     Lease(u64),
     Claim(u64, u64),
+    Delay(u64),
 }
 
 impl Queue {
@@ -285,17 +301,33 @@ impl Queue {
         self.messages.iter().find(|message| message.sequence == sequence)
     }
 
-    /// The earliest deadline; of equals that of the earliest message.
-    fn next_due(&self) -> Option<(u64, Due)> {
+    /// The earliest deadline, in wall time; of equals that of the earliest message.
+    fn next_due(&self, downtime: u64) -> Option<(u64, Due)> {
         let leases = self.messages.iter().filter_map(|message| match message.hold {
-            Hold::Leased { visible_at, .. } => Some((visible_at, Due::Lease(message.sequence))),
+            Hold::Leased { visible_at, .. } => Some((visible_at + downtime, Due::Lease(message.sequence))),
+            Hold::Delayed { until } => Some((until, Due::Delay(message.sequence))),
             Hold::Free | Hold::Claimed { .. } => None,
         });
         let claims = self.readers.iter().flat_map(|reader| {
             let open = reader.claims.iter().filter(|claim| claim.is_open());
-            open.filter_map(|claim| Some((claim.lapses_at?, Due::Claim(reader.id, claim.number))))
+            open.filter_map(|claim| Some((claim.lapses_at? + downtime, Due::Claim(reader.id, claim.number))))
         });
         leases.chain(claims).min_by_key(|(deadline, _)| *deadline)
+    }
+
+    /// S11: what is still delayed becomes visible so long after it was sent as the queue says now.
+    fn retime(&mut self) {
+        let delay = self.attributes.delay;
+        for message in &mut self.messages {
+            if let Hold::Delayed { until } = &mut message.hold {
+                *until = message.sent_at + delay;
+            }
+        }
+    }
+
+    fn appear(&mut self, sequence: u64) {
+        let message = self.messages.iter_mut().find(|message| message.sequence == sequence);
+        message.expect("a delayed message").hold = Hold::Free;
     }
 
     /// Notes since when each group's head is free.

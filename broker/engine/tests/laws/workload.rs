@@ -210,6 +210,9 @@ impl Workload {
         if self.one_in(3) {
             changes.max_message_size = Some(self.pick_of([1_024, 2_000, 1_048_576, 1_048_577]));
         }
+        if self.one_in(4) {
+            changes.delay = Some(self.pick_of([0, 0, 1_000, 30_000, 900_000, 900_001]));
+        }
         if self.one_in(6) {
             changes.delivery = Some(self.pick_of([GroupDelivery::Strict, GroupDelivery::Prefix]));
         }
@@ -267,6 +270,7 @@ impl Workload {
             queue_key: key(id, 0),
             group_key: key(id, 1 + of as u64),
             size,
+            delay: if self.one_in(30) { Some(self.pick_of([0, 0, 1_000])) } else { None },
         }
     }
 
@@ -294,7 +298,7 @@ impl Workload {
             Hold::Leased { epoch, .. } => {
                 Some(Receipt { generation, sequence: SequenceNumber(message.sequence), epoch: Epoch(epoch) })
             }
-            Hold::Free | Hold::Claimed { .. } => None,
+            Hold::Free | Hold::Delayed { .. } | Hold::Claimed { .. } => None,
         });
         let living: Vec<Receipt> = living.collect();
         let mut receipts = Vec::new();

@@ -4,6 +4,7 @@
 mod claims;
 mod commits;
 mod dead_letters;
+mod delays;
 mod explain;
 mod limits;
 mod order;

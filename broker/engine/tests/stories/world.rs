@@ -93,6 +93,7 @@ pub(crate) fn entry(of: &str, id: &str) -> SendEntry {
         queue_key: key(id),
         group_key: key(&format!("{of} {id}")),
         size: 100,
+        delay: None,
     }
 }
 

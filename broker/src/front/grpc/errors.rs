@@ -32,6 +32,7 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::DeadLetterQueueIsSelf => (Code::InvalidArgument, "DEAD_LETTER_QUEUE_IS_SELF", "Q1"),
         Rejected::RedriveNotAllowed { .. } => (Code::FailedPrecondition, "REDRIVE_NOT_ALLOWED", "Q5"),
         Rejected::MessageTooLong { .. } => (Code::InvalidArgument, "MESSAGE_TOO_LONG", "L2"),
+        Rejected::DelayNotAllowed => (Code::InvalidArgument, "DELAY_NOT_ALLOWED", "S10"),
         Rejected::DeduplicationIdMissing => (Code::InvalidArgument, "DEDUPLICATION_ID_MISSING", "S2"),
         Rejected::EarlierRejected => (Code::FailedPrecondition, "EARLIER_REJECTED", "H1"),
         Rejected::StorageFull => (Code::ResourceExhausted, "STORAGE_FULL", "H5"),
@@ -86,6 +87,7 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
         Rejected::ValueOutsideClaim { key } | Rejected::ValueTooLong { key } => vec![("key", key.clone())],
         Rejected::QueueNotFound
         | Rejected::DeadLetterQueueIsSelf
+        | Rejected::DelayNotAllowed
         | Rejected::DeduplicationIdMissing
         | Rejected::EarlierRejected
         | Rejected::StorageFull

@@ -64,7 +64,8 @@ impl Services {
         let of_group = |group: &Explanation| explanation(&self.handle, &queue, group, true);
         let longest = longest.as_ref().map(of_group);
         let free = counts.get(&Reason::Available).copied().unwrap_or(0);
-        let (messages, groups) = (view.available + view.in_flight + view.claimed, counts.values().sum::<u64>());
+        let (messages, groups) =
+            (view.available + view.in_flight + view.claimed + view.delayed, counts.values().sum::<u64>());
         let said = match &longest {
             _ if messages == 0 => format!("the queue holds no message (rule {})", reason.rule()),
             None => format!("{free} of {groups} groups would deliver now, {messages} messages in all"),
@@ -108,6 +109,7 @@ fn code(reason: Reason) -> v1::ExplainReason {
         Reason::BehindInFlight => v1::ExplainReason::BehindInFlight,
         Reason::Claimed => v1::ExplainReason::Claimed,
         Reason::BehindClaim => v1::ExplainReason::BehindClaim,
+        Reason::Delayed => v1::ExplainReason::Delayed,
         Reason::InFlightCap => v1::ExplainReason::InFlightCap,
     }
 }
@@ -140,6 +142,7 @@ fn blocking(handle: &Handle, queue: QueueGeneration, held: &Blocking) -> v1::Blo
         Holder::Receiver { epoch, until, .. } => {
             v1::Blocking { epoch: epoch.0, until_unix_ms: Some(until.0), ..blocking }
         }
+        Holder::Delay { until, .. } => v1::Blocking { until_unix_ms: Some(until.0), ..blocking },
         Holder::Claim { reader, instance, number, epoch, worker, lapses_at, .. } => v1::Blocking {
             epoch: epoch.0,
             until_unix_ms: lapses_at.map(|at| at.0),
@@ -175,9 +178,10 @@ fn words(queue: &str, explained: &Explanation, of_group: bool) -> String {
             format!("message #{number} is gone: deleted, committed or purged, or its retention ended")
         }
         Reason::MessageNotSent => format!("no message has the number {number} yet"),
-        Reason::InFlight | Reason::Claimed if of_group => {
+        Reason::InFlight | Reason::Claimed | Reason::Delayed if of_group => {
             format!("group {group} ({count} messages) delivers nothing: {holder}")
         }
+        Reason::Delayed => format!("message #{number} of group {group} is delayed: {holder}"),
         Reason::InFlight | Reason::Claimed => format!("message #{number} of group {group} is held: {holder}"),
         Reason::BehindInFlight | Reason::BehindClaim => {
             format!("message #{number} of group {group} waits behind an earlier one: {holder}")
@@ -202,6 +206,10 @@ fn held_by(queue: &str, blocking: &Blocking, now: Timestamp) -> String {
         Holder::Receiver { epoch, until, .. } => format!(
             "#{sequence} is in flight since {ago}, received {receives} times, under epoch {epoch}; unless it is deleted \
              or extended it becomes visible again in {}",
+            span(until.0.saturating_sub(now.0))
+        ),
+        Holder::Delay { until, .. } => format!(
+            "#{sequence} was sent {ago} ago and becomes visible in {}, or when the queue's delay is lowered",
             span(until.0.saturating_sub(now.0))
         ),
         Holder::Claim { reader, instance, number, worker, lapses_at, .. } => {

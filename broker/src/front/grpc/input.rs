@@ -99,13 +99,14 @@ pub(super) fn sum(bytes: u64) -> Parsed<()> {
 
 /// A message to send.
 pub(super) fn message(entry: Option<v1::SendEntry>) -> Parsed<NewMessage> {
-    let v1::SendEntry { message_group_id, message_deduplication_id, body } =
+    let v1::SendEntry { message_group_id, message_deduplication_id, body, delay_seconds } =
         entry.ok_or_else(|| missing("entry", "H1"))?;
     check_body(&body)?;
     Ok(NewMessage {
         group: GroupId::parse(&message_group_id)?,
         deduplication_id: optional_id(&message_deduplication_id)?,
         body,
+        delay: delay_seconds.map(|value| seconds("delay_seconds", value, engine_limits::DELAY, "L4")).transpose()?,
     })
 }
 
@@ -183,6 +184,7 @@ pub(super) fn attributes(given: Option<v1::QueueAttributes>) -> Parsed<Attribute
         wait: milliseconds(given.receive_wait_seconds),
         redrive: given.redrive_policy.map(redrive).transpose()?,
         redrive_allow: given.redrive_allow_policy.as_ref().map(redrive_allow).transpose()?,
+        delay: milliseconds(given.delay_seconds),
     })
 }
 

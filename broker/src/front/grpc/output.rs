@@ -29,6 +29,7 @@ pub(super) fn queue(view: &QueueView) -> v1::QueueDescription {
         last_sequence_number: view.last_sequence.0,
         bytes: view.bytes,
         readers: view.readers,
+        messages_delayed: view.delayed,
     }
 }
 
@@ -55,6 +56,7 @@ fn attributes(attributes: &Attributes) -> v1::QueueAttributes {
             max_receive_count: policy.max_receives,
         }),
         redrive_allow_policy: Some(redrive_allow(&attributes.redrive_allow)),
+        delay_seconds: Some(seconds(attributes.delay)),
     }
 }
 
@@ -106,6 +108,7 @@ pub(super) fn peeked(message: Peeked) -> v1::PeekedMessage {
         MessageState::Available => (v1::MessageState::Available, None, String::new()),
         MessageState::Blocked => (v1::MessageState::Blocked, None, String::new()),
         MessageState::InFlight(until) => (v1::MessageState::InFlight, Some(until.0), String::new()),
+        MessageState::Delayed(until) => (v1::MessageState::Delayed, Some(until.0), String::new()),
         MessageState::Claimed(reader) => (v1::MessageState::Claimed, None, reader.to_string()),
     };
     v1::PeekedMessage {

@@ -12,6 +12,7 @@ fn push(lanes: &mut Lanes, group: &str, id: &str, body: usize) -> Outcome {
         message_group_id: group.to_owned(),
         message_deduplication_id: id.to_owned(),
         body: vec![b'x'; body].into(),
+        ..v1::SendEntry::default()
     };
     lanes.push(Entry::new(wire, answer, None));
     outcome

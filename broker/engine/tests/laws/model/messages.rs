@@ -48,7 +48,7 @@ impl Model {
         Ok(outcomes)
     }
 
-    /// S2, S4, S6, S7, L2, H5.
+    /// S2, S4, S6, S7, S10, L2, H5.
     pub(crate) fn send_one(
         &mut self,
         place: usize,
@@ -61,6 +61,9 @@ impl Model {
         let generation = QueueGeneration(queue.generation);
         if !entry.explicit_id && !queue.attributes.content_based {
             return Err(Rejected::DeduplicationIdMissing);
+        }
+        if entry.delay.unwrap_or(0) > 0 {
+            return Err(Rejected::DelayNotAllowed);
         }
         let key = match queue.attributes.scope {
             DeduplicationScope::Queue => entry.queue_key,
@@ -86,8 +89,11 @@ impl Model {
             sent_at: turn.now,
             first_received_at: None,
             receives: 0,
-            hold: Hold::Free,
             origin: None,
+            hold: match queue.attributes.delay {
+                0 => Hold::Free,
+                delay => Hold::Delayed { until: turn.now + delay },
+            },
         });
         queue.refresh(stamp);
         Ok(Accepted { generation, sequence: SequenceNumber(sequence), duplicate: false })
@@ -198,7 +204,9 @@ impl Queue {
         match self.message(receipt.sequence.0).map(|message| message.hold) {
             None => Ok(Worth::Gone),
             Some(Hold::Leased { epoch, .. }) if epoch == receipt.epoch.0 => Ok(Worth::Held),
-            Some(Hold::Leased { .. } | Hold::Free | Hold::Claimed { .. }) => Err(Rejected::ReceiptExpired),
+            Some(Hold::Leased { .. } | Hold::Free | Hold::Delayed { .. } | Hold::Claimed { .. }) => {
+                Err(Rejected::ReceiptExpired)
+            }
         }
     }
 
