@@ -7,6 +7,7 @@ mod clock;
 pub mod codec;
 mod facts;
 mod failure;
+mod follower;
 mod front;
 mod handle;
 pub mod identity;

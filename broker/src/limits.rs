@@ -57,6 +57,22 @@ pub const DEFAULT_CLAIM_BYTES: u64 = 1 << 20;
 pub const LONGEST_SLEEP: u64 = 5_000;
 /// Cache of fresh bodies unless the settings say otherwise.
 pub const CACHE_BYTES: u64 = 64 << 20;
+/// Bytes of events that are worth a checkpoint, however small the last one was (H6).
+pub const CHECKPOINT_FLOOR: u64 = 4 << 20;
+/// Bytes of events that the follower may be behind before an append waits for it.
+pub const FOLLOWER_LAG: u64 = 16 << 20;
+/// How long the follower waits for a frame before it looks around.
+pub const FOLLOWER_PAUSE: u64 = 1_000;
+/// Bytes of events after which the follower looks which frames are still needed, and in addition for each body.
+pub const LOOK_BYTES: u64 = 1 << 20;
+/// See above.
+pub const LOOK_BYTES_PER_BODY: u64 = 16;
+/// It looks at least so often while anything happens.
+pub const LOOK_PAUSE: u64 = 5_000;
+/// Most frames that are released with one append.
+pub const RELEASED_FRAMES: usize = 256;
+/// Bytes of released frames at which no further one goes with the same append.
+pub const RELEASED_BYTES: u64 = 16 << 20;
 /// Free bytes of the disk at which sends and outputs stop (H5).
 pub const SEND_RESERVE: u64 = 64 << 20;
 /// Free bytes of the disk at which deletes, claims and commits stop too (H5).

@@ -1,12 +1,22 @@
 //! From a journal to an engine. There is no special path: checkpoint and frames are decoded and evolved alike, the
 //! invariants are checked, and any doubt is refused with its place named; nothing is dropped or repaired here.
 
-use lockstep_engine::Engine;
-use lockstep_journal::{Journal, ReadError, Replayed, ReplayedFrame};
+use std::{
+    sync::mpsc::{SyncSender, sync_channel},
+    thread::{self, ScopedJoinHandle},
+    time::Instant,
+};
+
+use lockstep_engine::{Engine, Event};
+use lockstep_journal::{Journal, KeptFrame, ReadError, Replayed, ReplayedFrame};
 
 use crate::{
     codec::{CodecError, decode_frame},
     facts::fresh_bodies,
+    follower::{
+        Followed,
+        held::{Held, Missing},
+    },
 };
 
 /// Why a journal does not give an engine.
@@ -68,43 +78,146 @@ pub(crate) struct Recovered {
     pub(crate) engine: Engine,
     /// The newest frame; absent in a new journal.
     pub(crate) last_frame: Option<u64>,
+    /// What the follower begins with, if there is to be one.
+    pub(crate) followed: Option<Followed>,
 }
 
-/// Replays a journal.
+/// Replays a journal; `follow` makes a second engine for the follower, on a thread of its own at the same time.
 ///
 /// # Errors
 /// [`RecoveryError`] names the place of the first doubt.
-pub(crate) fn recover<J: Journal>(journal: &J) -> Result<Recovered, RecoveryError> {
-    let mut engine = Engine::new();
-    let covers = journal.checkpointed().map(|covers| covers.0);
-    let mut last_frame = covers;
-    let mut slices = 0;
-    for replayed in journal.replay() {
-        let after = last_frame.unwrap_or(0);
-        let replayed = replayed.map_err(|source| RecoveryError::Unreadable { after, source })?;
-        let ReplayedFrame { number, events, bodies } = match replayed {
-            Replayed::Frame(frame) => frame,
-            Replayed::Slice(slice) => {
-                let failed = |source| RecoveryError::Checkpoint { covers: after, slice: slices, source };
-                decode_frame(after, slice).map_err(failed)?.iter().for_each(|event| engine.evolve(event));
-                slices += 1;
-                continue;
+pub(crate) fn recover<J: Journal>(journal: &J, follow: bool) -> Result<Recovered, RecoveryError> {
+    let began = Instant::now();
+    thread::scope(|scope| {
+        let copy = follow.then(|| Copy::start(scope));
+        let mut replay = Replay::new(journal.checkpointed().map(|covers| covers.0));
+        for replayed in journal.replay() {
+            let events = replay.take(replayed)?;
+            events.iter().for_each(|event| replay.engine.evolve(event));
+            if let Some(copy) = &copy {
+                copy.evolve(events);
             }
-        };
-        if last_frame.is_some() && number.0 != after + 1 {
+        }
+        let held = replay.held(journal);
+        let Replay { engine, last_frame, covered, checkpoint_bytes, tail_bytes, frames, .. } = replay;
+        let last = last_frame.unwrap_or(0);
+        engine.check().map_err(|violation| RecoveryError::Inconsistent { last, violation })?;
+        let milliseconds = began.elapsed().as_millis();
+        tracing::info!(last, covered, checkpoint_bytes, frames, tail_bytes, milliseconds, "the journal was replayed");
+        let followed = copy.map(|copy| {
+            let engine = copy.finish();
+            Followed { engine, held, last, covered, checkpoint_bytes, tail_bytes }
+        });
+        Ok(Recovered { engine, last_frame, followed })
+    })
+}
+
+/// The replay, as far as it has come.
+struct Replay {
+    engine: Engine,
+    last_frame: Option<u64>,
+    covered: u64,
+    slices: usize,
+    checkpoint_bytes: u64,
+    frames: u64,
+    tail_bytes: u64,
+    tail: Held,
+}
+
+impl Replay {
+    fn new(covers: Option<u64>) -> Self {
+        Self {
+            engine: Engine::new(),
+            last_frame: covers,
+            covered: covers.unwrap_or(0),
+            slices: 0,
+            checkpoint_bytes: 0,
+            frames: 0,
+            tail_bytes: 0,
+            tail: Held::default(),
+        }
+    }
+
+    /// The events of what comes next, if nothing speaks against them.
+    fn take(&mut self, replayed: Result<Replayed, ReadError>) -> Result<Vec<Event>, RecoveryError> {
+        let after = self.last_frame.unwrap_or(0);
+        match replayed.map_err(|source| RecoveryError::Unreadable { after, source })? {
+            Replayed::Frame(frame) => self.take_frame(after, frame),
+            Replayed::Slice(slice) => {
+                let failed = |source| RecoveryError::Checkpoint { covers: after, slice: self.slices, source };
+                self.checkpoint_bytes += slice.len() as u64;
+                let events = decode_frame(after, slice).map_err(failed)?;
+                self.slices += 1;
+                Ok(events)
+            }
+        }
+    }
+
+    fn take_frame(&mut self, after: u64, frame: ReplayedFrame) -> Result<Vec<Event>, RecoveryError> {
+        let ReplayedFrame { number, events, bodies, bytes } = frame;
+        if self.last_frame.is_some() && number.0 != after + 1 {
             return Err(RecoveryError::Gap { after, found: number.0 });
         }
-        for event in decode_frame(number.0, events)? {
-            if let Some(index) = fresh_bodies(&event, number.0).find(|index| *index >= bodies) {
+        self.tail_bytes += events.len() as u64;
+        let events = decode_frame(number.0, events)?;
+        for event in &events {
+            if let Some(index) = fresh_bodies(event, number.0).find(|index| *index >= bodies) {
                 return Err(RecoveryError::BodyMissing { frame: number.0, index, bodies });
             }
-            engine.evolve(&event);
         }
-        last_frame = Some(number.0);
+        self.last_frame = Some(number.0);
+        self.frames += 1;
+        self.tail.add(number.0, bodies, bytes);
+        Ok(events)
     }
-    let last = last_frame.unwrap_or(0);
-    engine.check().map_err(|violation| RecoveryError::Inconsistent { last, violation })?;
-    Ok(Recovered { engine, last_frame })
+
+    /// Everything that the journal holds. A body that is named and not held stops its group when it is read, nothing
+    /// else; here it is only said (H6).
+    fn held<J: Journal>(&mut self, journal: &J) -> Held {
+        let mut held = std::mem::take(&mut self.tail);
+        for kept in journal.kept() {
+            match kept {
+                Ok(KeptFrame { number, bodies, bytes }) => held.add(number.0, bodies, bytes),
+                Err(error) => tracing::error!(%error, "a frame is damaged: the groups of its messages will stop"),
+            }
+        }
+        if let Some(Missing { first, count }) = held.missing(self.engine.bodies()) {
+            tracing::error!(
+                frame = first.frame,
+                body = first.index,
+                count,
+                "messages or values name bodies that the journal does not hold: their groups will stop"
+            );
+        }
+        held
+    }
+}
+
+/// A second engine that evolves beside the first one. A few frames at most lie between them.
+struct Copy<'scope> {
+    events: SyncSender<Vec<Event>>,
+    thread: ScopedJoinHandle<'scope, Engine>,
+}
+
+impl<'scope> Copy<'scope> {
+    fn start(scope: &'scope thread::Scope<'scope, '_>) -> Self {
+        let (events_in, events) = sync_channel::<Vec<Event>>(4);
+        let thread = scope.spawn(move || {
+            let mut engine = Engine::new();
+            events.iter().flatten().for_each(|event| engine.evolve(&event));
+            engine
+        });
+        Self { events: events_in, thread }
+    }
+
+    fn evolve(&self, events: Vec<Event>) {
+        self.events.send(events).expect("it evolves what the first engine did without a panic");
+    }
+
+    fn finish(self) -> Engine {
+        drop(self.events);
+        self.thread.join().expect("it evolves what the first engine did without a panic")
+    }
 }
 
 #[cfg(test)]
@@ -145,9 +258,9 @@ mod tests {
 
     #[test]
     fn a_body_that_its_frame_does_not_hold_is_refused() {
-        let error = recover(&journal(&sent(), Vec::new())).expect_err("no body");
+        let error = recover(&journal(&sent(), Vec::new()), true).expect_err("no body");
         assert!(matches!(error, RecoveryError::BodyMissing { frame: 1, index: 0, bodies: 0 }), "{error}");
-        recover(&journal(&sent(), vec![Bytes::from_static(b"x")])).expect("whole");
+        recover(&journal(&sent(), vec![Bytes::from_static(b"x")]), true).expect("whole");
     }
 
     #[test]
@@ -155,7 +268,7 @@ mod tests {
         let mut journal = MemoryJournal::new();
         let frame = Frame { events: Bytes::from_static(b"\xff"), bodies: Vec::new() };
         journal.append(FrameNumber::FIRST, &frame, &[]).expect("opaque to the journal");
-        let error = recover(&journal).expect_err("garbage").to_string();
+        let error = recover(&journal, true).expect_err("garbage").to_string();
         assert!(error.contains("frame 1"), "{error}");
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     request::Request,
     space::Gauge,
     turn::{Turn, TurnResult},
-    writer::{Fault, Job},
+    writer::{Fault, Job, TurnJob},
 };
 
 /// How far the broker's end has come.
@@ -70,7 +70,7 @@ impl Sequencer {
                 self.bodies.keep(frame.number, &frame.bodies);
             }
             if frame.is_some() || !held.is_empty() {
-                permit.send(Job { frame, held });
+                permit.send(Job::Turn(TurnJob { frame, held }));
             }
         }
     }

@@ -52,7 +52,7 @@ impl<J: Journal> SteppedBroker<J> {
         clock: &ManualClock,
         settings: &BrokerSettings,
     ) -> Result<Self, StartError> {
-        let recovered = recover(&journal)?;
+        let recovered = recover(&journal, false)?;
         let last = recovered.engine.time();
         clock.reach(last);
         let resumed_at = clock.time();
@@ -62,7 +62,7 @@ impl<J: Journal> SteppedBroker<J> {
         let gap = if recovered.last_frame.is_some() { resumed_at.0 - last.0 } else { 0 };
         let clock = Arc::new(clock.clone());
         let ground = Ground { journal, recovered, receipts, clock, resumed_at, directory: None, backlog: None };
-        let Parts { mut sequencer, writer, mut handle, phase, fault } = assemble(ground, settings);
+        let Parts { mut sequencer, writer, follower: _, mut handle, phase, fault } = assemble(ground, settings);
         sequencer.bodies = sequencer.bodies.inline();
         handle.bodies = handle.bodies.inline();
         Ok(Self { handle, sequencer: Some(Box::pin(sequencer.run())), writer: Some(writer), phase, fault, gap })

@@ -1,4 +1,4 @@
-//! Puts a broker together and takes it apart: journal, recovery, clock, the two threads, the fronts. The only place
+//! Puts a broker together and takes it apart: journal, recovery, clock, the three threads, the fronts. The only place
 //! that names a concrete journal or clock. What a request means is decided elsewhere.
 
 mod clock;
@@ -73,6 +73,8 @@ pub struct BrokerSettings {
     pub reserves: Reserves,
     /// Most bytes that a sled journal may hold before sends are rejected; the rest of the limit is for finishing.
     pub sled_backlog: u64,
+    /// Bytes of events that are worth a checkpoint, however small the last one was (H6).
+    pub checkpoint_floor: u64,
     /// Start although a downtime of more than a day expires messages (H2).
     pub accept_time_jump: bool,
     /// Serve a data directory although it was served by another kind of clock (H2).
@@ -89,6 +91,7 @@ impl BrokerSettings {
             cache_bytes: limits::CACHE_BYTES,
             reserves: Reserves::default(),
             sled_backlog: limits::SLED_BACKLOG,
+            checkpoint_floor: limits::CHECKPOINT_FLOOR,
             accept_time_jump: false,
             force_clock: false,
         }
@@ -171,7 +174,7 @@ impl Broker {
         backlog: Option<u64>,
         settings: &BrokerSettings,
     ) -> Result<Self, StartError> {
-        let recovered = recover(&journal)?;
+        let recovered = recover(&journal, true)?;
         let last = recovered.last_frame.map(|_| recovered.engine.time());
         let (clock, resumed_at) = clock::start(&settings.clock, last);
         let mark = directory.map(|directory| clock::check(directory, &settings.clock, last, settings.force_clock));
@@ -183,7 +186,7 @@ impl Broker {
             mark.leave()?;
         }
         let ground = Ground { journal, recovered, receipts, clock, resumed_at, directory, backlog };
-        let Parts { sequencer, writer, handle, phase, fault } = assemble(ground, settings);
+        let Parts { sequencer, writer, follower, handle, phase, fault } = assemble(ground, settings);
         let fault_in = writer.fault.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (ended_in, ended) = oneshot::channel();
@@ -192,6 +195,9 @@ impl Broker {
             // The owner may be gone.
             let _ = ended_in.send(());
         })?;
+        if let Some(follower) = follower {
+            spawn("lockstep-follower", fault_in.clone(), move || follower.run())?;
+        }
         spawn("lockstep-sequencer", fault_in, move || runtime.block_on(sequencer.run()))?;
         Ok(Self { handle, phase, fault, ended })
     }

@@ -1,16 +1,22 @@
 //! The journal's own thread: it appends one frame after the other and only then lets the answers go that waited for
-//! it (H4). After an append that failed nothing more is appended: whether that frame is on disk is unknown, and only
+//! it (H4); between them it stores what the follower gives it (H6). After an append that failed nothing more is appended: whether that frame is on disk is unknown, and only
 //! a restart can tell.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
+    mpsc::SyncSender,
 };
 
+use bytes::Bytes;
 use lockstep_journal::{Frame, FrameNumber, Journal};
 use tokio::sync::{mpsc, watch};
 
-use crate::{request::Held, turn::Draft};
+use crate::{
+    follower::{Durable, Feed},
+    request::Held,
+    turn::Draft,
+};
 
 /// Why the broker cannot go on, once it cannot.
 pub(crate) type Fault = watch::Sender<Option<Arc<str>>>;
@@ -24,12 +30,41 @@ pub(crate) fn note_fault(fault: &Fault, reason: Arc<str>) {
     });
 }
 
+/// What the journal's thread is asked to do, in order.
+pub(crate) enum Job {
+    /// A turn's frame is to be appended, its answers are to be released.
+    Turn(TurnJob),
+    /// A slice of a checkpoint is to be stored.
+    Slice(SliceJob),
+}
+
+impl Job {
+    fn fail(self, reason: &Arc<str>) {
+        match self {
+            Self::Turn(turn) => turn.held.into_iter().for_each(|held| held.fail(reason)),
+            // The follower learns it from its end of `stored`.
+            Self::Slice(_) => {}
+        }
+    }
+}
+
 /// A frame, if the turn made one, and the answers that wait for it.
-pub(crate) struct Job {
+pub(crate) struct TurnJob {
     /// Absent when nothing happened: the answers wait for the frames before.
     pub(crate) frame: Option<Draft>,
     /// The answers.
     pub(crate) held: Vec<Held>,
+}
+
+/// A slice of a checkpoint (H6). The follower sends the next one when this one is stored, so that no frame waits for
+/// more than one.
+pub(crate) struct SliceJob {
+    /// The frame that the checkpoint covers.
+    pub(crate) covers: u64,
+    pub(crate) bytes: Bytes,
+    pub(crate) last: bool,
+    /// Told once it is durable; dropped when the journal failed.
+    pub(crate) stored: SyncSender<()>,
 }
 
 /// Everything the thread owns.
@@ -39,6 +74,8 @@ pub(crate) struct Writer<J> {
     /// What the journal holds, for the sequencer to read.
     pub(crate) stored: Arc<AtomicU64>,
     pub(crate) fault: Fault,
+    /// Who follows what is durable.
+    pub(crate) feed: Option<Feed>,
 }
 
 impl<J: Journal> Writer<J> {
@@ -52,18 +89,49 @@ impl<J: Journal> Writer<J> {
         self.close();
     }
 
-    /// Writes one frame and lets the answers go that waited for it. False: the journal failed, all is answered, and
-    /// nothing more may be written.
+    /// Does one job. False: the journal failed, all is answered, and nothing more may be written.
     pub(crate) fn step(&mut self, job: Job) -> bool {
-        if let Some(frame) = job.frame {
-            if let Err(reason) = append(&mut self.journal, frame) {
-                self.give_up(job.held, &reason);
-                return false;
+        let done = match job {
+            Job::Turn(TurnJob { frame, held }) => {
+                let appended = frame.map_or(Ok(()), |frame| self.append(frame));
+                match appended {
+                    Ok(()) => {
+                        held.into_iter().for_each(Held::release);
+                        Ok(())
+                    }
+                    Err(reason) => Err((reason, held)),
+                }
             }
-            self.stored.store(self.journal.stored_bytes(), Ordering::Relaxed);
+            Job::Slice(slice) => self.store(slice).map_err(|reason| (reason, Vec::new())),
+        };
+        done.map_err(|(reason, held)| self.give_up(held, &reason)).is_ok()
+    }
+
+    /// Appends a frame, and lets go with it what the follower does not need any more.
+    fn append(&mut self, frame: Draft) -> Result<(), Arc<str>> {
+        let Draft { number, events, bodies } = frame;
+        let release = self.feed.as_ref().map_or_else(Vec::new, Feed::releasable);
+        let frame = Frame { events, bodies };
+        self.journal.append(FrameNumber(number), &frame, &release).map_err(|error| -> Arc<str> {
+            format!("frame {number} could not be appended to the journal: {error}").into()
+        })?;
+        self.stored.store(self.journal.stored_bytes(), Ordering::Relaxed);
+        if let Some(feed) = &self.feed {
+            let bodies = u32::try_from(frame.bodies.len()).expect("a frame holds far fewer bodies than 2^32");
+            feed.hand(Durable { number, bodies, bytes: frame.stored_bytes(), events: frame.events });
         }
-        job.held.into_iter().for_each(Held::release);
-        true
+        Ok(())
+    }
+
+    fn store(&mut self, slice: SliceJob) -> Result<(), Arc<str>> {
+        let SliceJob { covers, bytes, last, stored } = slice;
+        self.journal.checkpoint(FrameNumber(covers), &bytes, last).map_err(|error| -> Arc<str> {
+            format!("the checkpoint of frame {covers} could not be stored: {error}").into()
+        })?;
+        self.stored.store(self.journal.stored_bytes(), Ordering::Relaxed);
+        // The follower may have given up.
+        let _ = stored.send(());
+        Ok(())
     }
 
     /// Leaves the mark of a clean end.
@@ -80,14 +148,7 @@ impl<J: Journal> Writer<J> {
         self.jobs.close();
         held.into_iter().for_each(|held| held.fail(reason));
         while let Some(job) = self.jobs.blocking_recv() {
-            job.held.into_iter().for_each(|held| held.fail(reason));
+            job.fail(reason);
         }
     }
-}
-
-fn append<J: Journal>(journal: &mut J, frame: Draft) -> Result<(), Arc<str>> {
-    let Draft { number, events, bodies } = frame;
-    // Until checkpoints exist no frame is released.
-    let appended = journal.append(FrameNumber(number), &Frame { events, bodies }, &[]);
-    appended.map_err(|error| format!("frame {number} could not be appended to the journal: {error}").into())
 }

@@ -8,7 +8,7 @@ use crate::{
     limits,
     reply::Rejected,
     view::{ClaimContents, PeekedMessage, QueueView, ReaderView, StoredValue, TimeJump},
-    words::{ClaimNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber, Timestamp},
+    words::{BodyRef, ClaimNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber, Timestamp},
 };
 
 /// The broker's state machine. Two engines that evolved through the same events are equal.
@@ -91,6 +91,11 @@ impl Engine {
     /// The state as events that build it again (H6).
     pub fn distilled(&self) -> impl Iterator<Item = Event> {
         self.state.distilled()
+    }
+
+    /// Every body that a message or a stored value names: their frames must be kept (H6).
+    pub fn bodies(&self) -> impl Iterator<Item = BodyRef> {
+        self.state.bodies()
     }
 
     /// Checks every invariant.

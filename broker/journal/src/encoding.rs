@@ -156,7 +156,7 @@ fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("every part is below MAX_FRAME_BYTES, which was checked")
 }
 
-const fn header_bytes(bodies: usize) -> usize {
+pub(crate) const fn header_bytes(bodies: usize) -> usize {
     FIXED_BYTES + TABLE_ENTRY_BYTES * bodies + CHECKSUM_BYTES
 }
 

@@ -66,6 +66,15 @@ pub struct Frame {
     pub bodies: Vec<Bytes>,
 }
 
+impl Frame {
+    /// How many bytes a journal stores for it, with its header.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        let bodies: usize = self.bodies.iter().map(Bytes::len).sum();
+        (crate::encoding::header_bytes(self.bodies.len()) + self.events.len() + bodies) as u64
+    }
+}
+
 /// A frame as a start reads it again: its events whole and verified, its bodies only counted (H6: bodies are verified
 /// when they are read).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,6 +85,8 @@ pub struct ReplayedFrame {
     pub events: Bytes,
     /// How many bodies the frame holds: their indexes are `0..bodies`.
     pub bodies: u32,
+    /// How many bytes the frame has, with its header: what its release gives back.
+    pub bytes: u64,
 }
 
 /// What a start reads, in this order.

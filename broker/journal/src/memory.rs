@@ -175,7 +175,7 @@ impl Journal for MemoryJournal {
     }
 
     fn stored_bytes(&self) -> u64 {
-        self.disk.bytes()
+        self.disk.stored_bytes()
     }
 
     fn close(self) -> Result<(), AppendError> {
@@ -209,7 +209,7 @@ fn replay_frame(disk: &MemoryDisk, chain: &mut Chain) -> Result<ReplayedFrame, R
     }
     let events = bytes.slice(header.events());
     header.verify_events(&events).map_err(|problem| ReadError::Damaged { place: Place::Events(number), problem })?;
-    Ok(ReplayedFrame { number, events, bodies: header.body_count() })
+    Ok(ReplayedFrame { number, events, bodies: header.body_count(), bytes: header.total_bytes() as u64 })
 }
 
 /// Reads bodies of a [`MemoryJournal`].

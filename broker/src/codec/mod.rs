@@ -57,6 +57,11 @@ impl EventBuffer {
         self.bytes.len()
     }
 
+    /// Everything from this length on, which was one between two events.
+    pub(crate) fn split_off(&mut self, length: usize) -> Self {
+        Self { bytes: self.bytes.split_off(length) }
+    }
+
     /// Whether no event was pushed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::AtomicU64};
 
-use lockstep_engine::words::Timestamp;
+use lockstep_engine::{Engine, words::Timestamp};
 use lockstep_journal::{FrameNumber, Journal};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -11,6 +11,7 @@ use super::{BrokerSettings, ClockChoice};
 use crate::{
     bodies::Bodies,
     clock::Clock,
+    follower::Follower,
     handle::Handle,
     identity::Identity,
     limits,
@@ -40,6 +41,7 @@ pub(crate) struct Ground<'a, J> {
 pub(crate) struct Parts<J> {
     pub(crate) sequencer: Sequencer,
     pub(crate) writer: Writer<J>,
+    pub(crate) follower: Option<Follower>,
     pub(crate) handle: Handle,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) fault: watch::Receiver<Option<Arc<str>>>,
@@ -49,7 +51,8 @@ pub(crate) struct Parts<J> {
 pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSettings) -> Parts<J> {
     let Ground { journal, recovered, receipts, clock, resumed_at, directory, backlog } = ground;
     let clock_is_manual = !matches!(settings.clock, ClockChoice::System);
-    let turn = start_turn(recovered, resumed_at);
+    let Recovered { engine, last_frame, followed } = recovered;
+    let turn = start_turn(engine, last_frame, resumed_at);
     let turn = if clock_is_manual { turn.without_ticks() } else { turn };
     let identity = Identity::new(journal.identity().0);
     let bodies = Bodies::new(journal.reader(), settings.cache_bytes);
@@ -65,6 +68,8 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         backlog,
         stored: Arc::clone(&stored),
     };
+    let (follower, feed) =
+        followed.map(|followed| Follower::new(followed, jobs_in.downgrade(), settings.checkpoint_floor)).unzip();
     let sequencer = Sequencer {
         turn,
         requests,
@@ -76,16 +81,15 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         fault: fault_in.clone(),
         journey: None,
     };
-    let writer = Writer { journal, jobs, stored, fault: fault_in };
+    let writer = Writer { journal, jobs, stored, fault: fault_in, feed };
     let shares = Arc::new(Semaphore::new(limits::QUEUED_KIB as usize));
     let handle =
         Handle { requests: requests_in, shares, fault: fault.clone(), bodies, receipts, identity, clock_is_manual };
-    Parts { sequencer, writer, handle, phase, fault }
+    Parts { sequencer, writer, follower, handle, phase, fault }
 }
 
 /// A journal with a past resumes (H2); a new one just begins.
-fn start_turn(recovered: Recovered, resumed_at: Timestamp) -> Turn {
-    let Recovered { engine, last_frame } = recovered;
+fn start_turn(engine: Engine, last_frame: Option<u64>, resumed_at: Timestamp) -> Turn {
     let opening = last_frame.map(|_| engine.resume(resumed_at));
     Turn::new(engine, FrameNumber::after(last_frame.map(FrameNumber)).0, opening)
 }

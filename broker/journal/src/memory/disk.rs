@@ -96,6 +96,12 @@ impl MemoryDisk {
         slices.and_then(|slices| slices.get_mut(slice as usize)).is_some_and(|slice| flip(slice, from_end))
     }
 
+    /// The bytes of all frames and slices.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored().bytes
+    }
+
     /// Removes a frame in the middle or at the end, as a store does that lost it. For tests.
     pub fn lose(&self, number: FrameNumber) {
         self.stored().remove(number);
@@ -165,10 +171,6 @@ impl MemoryDisk {
                 stored.bytes -= sum(&before);
             }
         }
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.stored().bytes
     }
 }
 

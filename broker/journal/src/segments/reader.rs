@@ -125,7 +125,12 @@ impl Shared {
         let place = Place::Events(due);
         let events = self.part(found, &file, &header.events(), &place)?;
         match header.verify_events(&events) {
-            Ok(()) => Ok(ReplayedFrame { number: due, events, bodies: header.body_count() }),
+            Ok(()) => Ok(ReplayedFrame {
+                number: due,
+                events,
+                bodies: header.body_count(),
+                bytes: header.total_bytes() as u64,
+            }),
             Err(problem) => {
                 Err(ReadError::Damaged { place, problem: format!("{problem} ({})", self.whereabouts(found)) })
             }

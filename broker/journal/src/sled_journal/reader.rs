@@ -173,7 +173,7 @@ impl Replay {
         self.chain.follow(&header).map_err(|problem| ReadError::Damaged { place: Place::Header(due), problem })?;
         let events = kept.slice(header.events());
         header.verify_events(&events).map_err(|problem| ReadError::Damaged { place: Place::Events(due), problem })?;
-        Ok(ReplayedFrame { number: due, events, bodies: header.body_count() })
+        Ok(ReplayedFrame { number: due, events, bodies: header.body_count(), bytes: header.total_bytes() as u64 })
     }
 
     fn gap(&self, due: FrameNumber) -> ReadError {

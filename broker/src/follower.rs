@@ -1,0 +1,157 @@
+//! The follower: it keeps a copy of the engine by the frames that are durable, and from it writes checkpoints and says
+//! which frames may go (H6). It has its own thread and never touches the sequencer's engine, so that no turn waits for
+//! it. What a checkpoint is on disk is the journal's affair.
+//!
+//! The copy costs the engine's memory a second time; the bytes of bodies are held nowhere.
+
+mod feed;
+pub(crate) mod held;
+mod slices;
+
+use std::{
+    sync::mpsc::{RecvTimeoutError, sync_channel},
+    time::{Duration, Instant},
+};
+
+use lockstep_engine::Engine;
+use tokio::sync::mpsc;
+
+use self::{feed::Intake, held::Held};
+use crate::{
+    codec::decode_frame,
+    limits,
+    writer::{Job, SliceJob},
+};
+
+pub(crate) use self::feed::{Durable, Feed};
+
+/// What a start knows of the past, beside the engine.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    /// The copy, after every frame.
+    pub(crate) engine: Engine,
+    /// The frames that the journal holds.
+    pub(crate) held: Held,
+    /// The newest frame; 0 in a new journal.
+    pub(crate) last: u64,
+    /// The frame that the newest checkpoint covers; 0: there is none.
+    pub(crate) covered: u64,
+    /// Bytes of that checkpoint.
+    pub(crate) checkpoint_bytes: u64,
+    /// Bytes of the events after it.
+    pub(crate) tail_bytes: u64,
+}
+
+/// Everything the thread owns.
+pub(crate) struct Follower {
+    past: Followed,
+    intake: Intake,
+    /// The way to the journal's thread. Weak: the broker ends when the sequencer does.
+    jobs: mpsc::WeakSender<Job>,
+    /// Bytes of events that are worth a checkpoint, however small the last one was.
+    floor: u64,
+    /// Bodies that are named now, and were when the last checkpoint was written.
+    bodies: (u64, u64),
+    /// Bytes of events since the names were last looked at, and when that was.
+    unseen: u64,
+    looked_at: Instant,
+}
+
+/// The broker ends: nothing more is to be written.
+struct Ending;
+
+impl Follower {
+    /// A follower, and the journal's end of what feeds it.
+    pub(crate) fn new(past: Followed, jobs: mpsc::WeakSender<Job>, floor: u64) -> (Self, Feed) {
+        let (feed, intake) = feed::connect();
+        let mut follower = Self { past, intake, jobs, floor, bodies: (0, 0), unseen: 0, looked_at: Instant::now() };
+        follower.look();
+        follower.bodies.1 = follower.bodies.0;
+        (follower, feed)
+    }
+
+    /// Follows until the journal's thread ends.
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.intake.take(Duration::from_millis(limits::FOLLOWER_PAUSE)) {
+                Ok(frame) => self.apply(frame),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.is_checkpoint_due() && self.checkpoint().is_err() {
+                return;
+            }
+            if self.is_look_due() {
+                self.look();
+            }
+        }
+    }
+
+    fn apply(&mut self, frame: Durable) {
+        let Durable { number, events, bodies, bytes } = frame;
+        let size = events.len() as u64;
+        let events = decode_frame(number, events).expect("this process encoded it a moment ago");
+        events.iter().for_each(|event| self.past.engine.evolve(event));
+        self.past.held.add(number, bodies, bytes);
+        self.past.last = number;
+        self.past.tail_bytes += size;
+        self.unseen += size;
+    }
+
+    /// The tail is larger than the next checkpoint is likely to be: then the checkpoint costs less than what led to it.
+    /// A state that shrank makes a smaller one than the last.
+    fn is_checkpoint_due(&self) -> bool {
+        let (now, then) = self.bodies;
+        let last = self.past.checkpoint_bytes;
+        let shrunk =
+            if now < then { u64::try_from(u128::from(last) * u128::from(now) / u128::from(then)) } else { Ok(last) };
+        self.past.last > self.past.covered && self.past.tail_bytes > shrunk.unwrap_or(last).max(self.floor)
+    }
+
+    /// Writes a checkpoint of the copy, slice by slice between the appends. The copy stands still meanwhile; frames
+    /// gather in the feed.
+    fn checkpoint(&mut self) -> Result<(), Ending> {
+        let began = Instant::now();
+        let covers = self.past.last;
+        self.intake.writing(true);
+        let (mut bytes, mut count) = (0, 0);
+        for slice in slices::cut(self.past.engine.distilled()) {
+            bytes += slice.bytes.len() as u64;
+            count += 1;
+            let (stored_in, stored) = sync_channel(1);
+            let job = SliceJob { covers, bytes: slice.bytes, last: slice.last, stored: stored_in };
+            let jobs = self.jobs.upgrade().ok_or(Ending)?;
+            jobs.blocking_send(Job::Slice(job)).map_err(|_| Ending)?;
+            drop(jobs);
+            stored.recv().map_err(|_| Ending)?;
+        }
+        self.intake.writing(false);
+        let tail = std::mem::take(&mut self.past.tail_bytes);
+        self.past.covered = covers;
+        self.past.checkpoint_bytes = bytes;
+        self.look();
+        self.bodies.1 = self.bodies.0;
+        let milliseconds = began.elapsed().as_millis();
+        tracing::info!(covers, bytes, slices = count, tail, milliseconds, "a checkpoint was written");
+        Ok(())
+    }
+
+    fn is_look_due(&self) -> bool {
+        // Looking costs a visit to each body: not more often than as many bytes of events paid for it.
+        let worth = limits::LOOK_BYTES.max(self.bodies.0 * limits::LOOK_BYTES_PER_BODY);
+        let patience = Duration::from_millis(limits::LOOK_PAUSE);
+        self.unseen > worth || (self.unseen > 0 && self.looked_at.elapsed() >= patience)
+    }
+
+    /// Looks which frames are still named; those that are not, and are covered, go with the next appends.
+    fn look(&mut self) {
+        self.bodies.0 = self.past.held.look(self.past.engine.bodies());
+        let releasable = self.past.held.take_releasable(self.past.covered);
+        if !releasable.is_empty() {
+            tracing::debug!(frames = releasable.len(), held = self.past.held.bytes(), "frames may go");
+            self.intake.release(releasable);
+        }
+        self.unseen = 0;
+        self.looked_at = Instant::now();
+    }
+}
