@@ -1,10 +1,12 @@
-//! What the shell must know of a single fact: which bodies were stored with it, and whose polls it may concern.
-//! Exhaustive on purpose: a new event does not compile until both are said.
+//! What the shell must know of a single fact: which bodies were stored with it, whose polls it may concern, and what
+//! it adds to the figures. Exhaustive on purpose: a new event does not compile until all are said.
 
 use lockstep_engine::{
-    Event,
+    Engine, Event,
     words::{BodyRef, QueueGeneration},
 };
+
+use crate::metrics::Kind;
 
 /// The indices of the bodies of frame `frame` that an event names: those that were stored with it.
 pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u32> {
@@ -69,4 +71,43 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         | Event::Restored(_) => [None, None],
     };
     changed.into_iter().flatten()
+}
+
+/// What an event that is about to be evolved adds to the figures of a queue.
+pub(crate) fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration, Kind, u64)> {
+    match event {
+        Event::MessageSent { queue, .. } => Some((*queue, Kind::Sent, 1)),
+        Event::MessagesReceived { queue, messages, .. } => Some((*queue, Kind::Received, messages.len() as u64)),
+        Event::MessagesReturned { queue, messages, .. } => Some((*queue, Kind::Returned, messages.len() as u64)),
+        Event::MessagesDeleted { queue, messages } | Event::DeliveriesCommitted { queue, messages, .. } => {
+            Some((*queue, Kind::Deleted, messages.len() as u64))
+        }
+        Event::MessagesExpired { queue, messages } => Some((*queue, Kind::Expired, messages.len() as u64)),
+        Event::MessagesDeadLettered { queue, messages, .. } => {
+            Some((*queue, Kind::DeadLettered, messages.len() as u64))
+        }
+        Event::ClaimOpened { queue, messages, .. } => Some((*queue, Kind::Claimed, messages.len() as u64)),
+        Event::ClaimCommitted { queue, reader, number, .. } => {
+            Some((*queue, Kind::Deleted, engine.claimed_by(*queue, *reader, Some(*number))))
+        }
+        Event::ClaimBurnt { queue, reader, number, .. } => {
+            Some((*queue, Kind::Returned, engine.claimed_by(*queue, *reader, Some(*number))))
+        }
+        Event::ReaderDropped { queue, reader } => {
+            Some((*queue, Kind::Returned, engine.claimed_by(*queue, *reader, None)))
+        }
+        Event::Ticked { .. }
+        | Event::Resumed { .. }
+        | Event::QueueCreated { .. }
+        | Event::QueueChanged { .. }
+        | Event::QueuePurged { .. }
+        | Event::QueueDeleted { .. }
+        | Event::VisibilityChanged { .. }
+        | Event::DelaysElapsed { .. }
+        | Event::KeysForgotten { .. }
+        | Event::ReaderOpened { .. }
+        | Event::ClaimTaken { .. }
+        | Event::ValuesCommitted { .. }
+        | Event::Restored(_) => None,
+    }
 }

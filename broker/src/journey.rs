@@ -94,6 +94,7 @@ impl Request for Journey {
         Ran::Done(Outcome {
             events: engine.tick(context.now).into_iter().collect(),
             bodies: Vec::new(),
+            noted: Vec::new(),
             held: Held::new(self.answer, Ok(arrival)),
         })
     }

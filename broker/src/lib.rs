@@ -13,6 +13,7 @@ mod handle;
 pub mod identity;
 mod journey;
 pub mod limits;
+mod metrics;
 mod poll;
 mod receipts;
 mod recovery;

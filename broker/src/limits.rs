@@ -31,6 +31,12 @@ pub const GRPC_STREAMS: u32 = 1_024;
 pub const GRPC_KEEPALIVE: u64 = 20_000;
 /// How long it may take to answer.
 pub const GRPC_KEEPALIVE_TIMEOUT: u64 = 20_000;
+/// Queues with figures of their own in `/metrics`; the rest is summed.
+pub const SHOWN_QUEUES: usize = 500;
+/// Readers with figures of their own there: those with the oldest open claims.
+pub const SHOWN_READERS: usize = 200;
+/// Queues, with their readers, that a scrape looks at in one turn: well below 2 ms.
+pub const FIGURES_SCAN: usize = 2_000;
 /// How long `/healthz` waits for a turn before it calls the broker stuck.
 pub const HEALTH: u64 = 2_000;
 /// How long open calls get to end after a shutdown was asked for; connections still open then are dropped.

@@ -12,6 +12,7 @@ use lockstep_engine::{
 
 use crate::{
     failure::Failure,
+    metrics::Kind,
     request::{Answer, Held, Outcome, Parking, Ran, Request},
 };
 
@@ -85,13 +86,16 @@ impl<Q: Question> Request for Poll<Q> {
                 let receive = self.question.is_receive();
                 Ran::Parked(self, Parking { queue, wake_at, receive }, events)
             }
-            (Asked::Nothing(reply, _, events), _) => {
-                Ran::Done(Outcome { events, bodies: Vec::new(), held: Held::new(self.answer, Ok(reply)) })
+            (Asked::Nothing(reply, _, events), queue) => {
+                let empty = queue.filter(|_| self.question.is_receive());
+                let noted = empty.map(|queue| (queue, Kind::EmptyReceives)).into_iter().collect();
+                Ran::Done(Outcome { events, noted, ..Outcome::answer(Held::new(self.answer, Ok(reply))) })
             }
             (Asked::Found(decision), _) => Ran::Done(Outcome {
                 events: decision.events,
                 // No poll stores a body.
                 bodies: Vec::new(),
+                noted: Vec::new(),
                 held: Held::new(self.answer, decision.reply.map_err(Failure::Rejected)),
             }),
         }

@@ -11,7 +11,7 @@ use lockstep_engine::{
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::{failure::Failure, journey::Journey};
+use crate::{failure::Failure, journey::Journey, metrics::Kind};
 
 /// The caller's end of a request.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Failure>>;
@@ -44,6 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) events: Vec<Event>,
     /// The bodies to store, in the order of their positions.
     pub(crate) bodies: Vec<Bytes>,
+    /// What counts in the figures although no event tells it.
+    pub(crate) noted: Vec<(QueueGeneration, Kind)>,
     /// The answer.
     pub(crate) held: Held,
 }
@@ -51,7 +53,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// An answer without events.
     pub(crate) fn answer(held: Held) -> Self {
-        Self { events: Vec::new(), bodies: Vec::new(), held }
+        Self { events: Vec::new(), bodies: Vec::new(), noted: Vec::new(), held }
     }
 }
 
@@ -127,10 +129,13 @@ where
     fn run(self: Box<Self>, engine: &Engine, context: &Context, _may_wait: bool) -> Ran {
         let Self { command, bodies, answer, .. } = *self;
         let decision = engine.decide(&command, context);
+        let duplicates = decision.reply.as_ref().map(C::duplicates).unwrap_or_default();
+        let noted = duplicates.into_iter().map(|queue| (queue, Kind::Deduplicated)).collect();
         let stored = |index: &u32| bodies[*index as usize].clone();
         Ran::Done(Outcome {
             bodies: decision.bodies.iter().map(stored).collect(),
             events: decision.events,
+            noted,
             held: Held::new(answer, decision.reply.map_err(Failure::Rejected)),
         })
     }

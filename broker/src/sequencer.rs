@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     failure::Failure,
     limits,
+    metrics::Metrics,
     request::Request,
     space::Gauge,
     turn::{Turn, TurnResult},
@@ -41,6 +42,7 @@ pub(crate) struct Sequencer {
     pub(crate) fault: Fault,
     /// The way that time goes now. What comes after it waits until it has arrived.
     pub(crate) journey: Option<Box<dyn Request>>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Sequencer {
@@ -64,13 +66,16 @@ impl Sequencer {
             self.look_at_phase();
             self.gather(&mut queued);
             last_turn = self.clock.now();
-            let TurnResult { frame, held, more: left } = self.turn.run(&mut queued, last_turn, self.space.read());
+            let space = self.space.read();
+            let TurnResult { frame, held, tally, more: left } = self.turn.run(&mut queued, last_turn, space);
             more = left;
+            self.metrics.turned(self.turn.waiting(), space);
+            self.metrics.hold(held.len());
             if let Some(frame) = &frame {
                 self.bodies.keep(frame.number, &frame.bodies);
             }
             if frame.is_some() || !held.is_empty() {
-                permit.send(Job::Turn(TurnJob { frame, held }));
+                permit.send(Job::Turn(TurnJob { frame, held, tally }));
             }
         }
     }

@@ -13,9 +13,10 @@ use lockstep_engine::{
 
 use crate::{
     codec::EventBuffer,
-    facts::{changes_what_is_there, fresh_bodies},
+    facts::{changes_what_is_there, figure, fresh_bodies},
     journey::Dues,
     limits,
+    metrics::Tally,
     request::{Held, Outcome, Parking, Ran, Request},
     waiting::Waiting,
 };
@@ -26,6 +27,8 @@ pub(crate) struct TurnResult {
     pub(crate) frame: Option<Draft>,
     /// The answers that wait for it, and for every frame before it.
     pub(crate) held: Vec<Held>,
+    /// What it adds to the figures, once that frame is durable.
+    pub(crate) tally: Tally,
     /// Whether there is more to do at once, without a new request.
     pub(crate) more: bool,
 }
@@ -40,6 +43,13 @@ pub(crate) struct Draft {
     pub(crate) bodies: Vec<Bytes>,
 }
 
+impl Draft {
+    /// Bytes of its events and bodies.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.events.len() as u64 + self.bodies.iter().map(|body| body.len() as u64).sum::<u64>()
+    }
+}
+
 /// What a turn has gathered so far.
 struct Work {
     now: Timestamp,
@@ -48,6 +58,7 @@ struct Work {
     bodies: Vec<Bytes>,
     body_bytes: u64,
     held: Vec<Held>,
+    tally: Tally,
 }
 
 impl Work {
@@ -106,6 +117,11 @@ impl Turn {
         self.may_wait = false;
     }
 
+    /// How many polls wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Every parked poll, to be answered by someone else.
     pub(crate) fn abandon_waiting(&mut self) -> impl Iterator<Item = Box<dyn Request>> {
         std::iter::from_fn(|| self.waiting.pop())
@@ -119,7 +135,7 @@ impl Turn {
         space: Space,
     ) -> TurnResult {
         let (events, bodies, held) = (EventBuffer::default(), Vec::new(), Vec::new());
-        let mut work = Work { now, space, events, bodies, body_bytes: 0, held };
+        let mut work = Work { now, space, events, bodies, body_bytes: 0, held, tally: Tally::default() };
         if let Some(opening) = self.opening.take() {
             self.happen(&mut work, &opening);
         }
@@ -241,6 +257,9 @@ impl Turn {
             work.space.for_finishes = work.space.for_finishes.saturating_sub(bytes + MESSAGE_OVERHEAD);
             work.bodies.push(body);
         }
+        for (queue, kind) in outcome.noted {
+            work.tally.add(queue, kind, 1);
+        }
         work.held.push(outcome.held);
     }
 
@@ -269,6 +288,9 @@ impl Turn {
         if work.events.is_empty() {
             self.tick_unless(work, event);
         }
+        if let Some((queue, kind, more)) = figure(event, &self.engine) {
+            work.tally.add(queue, kind, more);
+        }
         self.engine.evolve(event);
         work.events.push(event);
         self.changed.extend(changes_what_is_there(event));
@@ -289,9 +311,9 @@ impl Turn {
     }
 
     fn finish(&mut self, work: Work, more: bool) -> TurnResult {
-        let Work { now, events, bodies, body_bytes, held, .. } = work;
+        let Work { now, events, bodies, body_bytes, held, tally, .. } = work;
         if events.is_empty() {
-            return TurnResult { frame: None, held, more };
+            return TurnResult { frame: None, held, tally, more };
         }
         let size = events.len() as u64 + body_bytes;
         if size > limits::FRAME_BYTES {
@@ -301,6 +323,6 @@ impl Turn {
         let more = more || self.engine.next_settlement().is_some_and(|due| due <= now);
         let number = self.next_frame;
         self.next_frame += 1;
-        TurnResult { frame: Some(Draft { number, events: events.finish(), bodies }), held, more }
+        TurnResult { frame: Some(Draft { number, events: events.finish(), bodies }), held, tally, more }
     }
 }

@@ -2,10 +2,13 @@
 //! it (H4); between them it stores what the follower gives it (H6). After an append that failed nothing more is appended: whether that frame is on disk is unknown, and only
 //! a restart can tell.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-    mpsc::SyncSender,
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::SyncSender,
+    },
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -14,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     follower::{Durable, Feed},
+    metrics::{Metrics, Tally},
     request::Held,
     turn::Draft,
 };
@@ -54,6 +58,8 @@ pub(crate) struct TurnJob {
     pub(crate) frame: Option<Draft>,
     /// The answers.
     pub(crate) held: Vec<Held>,
+    /// What counts once they may go.
+    pub(crate) tally: Tally,
 }
 
 /// A slice of a checkpoint (H6). The follower sends the next one when this one is stored, so that no frame waits for
@@ -76,6 +82,7 @@ pub(crate) struct Writer<J> {
     pub(crate) fault: Fault,
     /// Who follows what is durable.
     pub(crate) feed: Option<Feed>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl<J: Journal> Writer<J> {
@@ -92,10 +99,12 @@ impl<J: Journal> Writer<J> {
     /// Does one job. False: the journal failed, all is answered, and nothing more may be written.
     pub(crate) fn step(&mut self, job: Job) -> bool {
         let done = match job {
-            Job::Turn(TurnJob { frame, held }) => {
+            Job::Turn(TurnJob { frame, held, tally }) => {
+                self.metrics.release(held.len());
                 let appended = frame.map_or(Ok(()), |frame| self.append(frame));
                 match appended {
                     Ok(()) => {
+                        self.metrics.count(&tally);
                         held.into_iter().for_each(Held::release);
                         Ok(())
                     }
@@ -109,13 +118,16 @@ impl<J: Journal> Writer<J> {
 
     /// Appends a frame, and lets go with it what the follower does not need any more.
     fn append(&mut self, frame: Draft) -> Result<(), Arc<str>> {
+        let (size, began) = (frame.bytes(), Instant::now());
         let Draft { number, events, bodies } = frame;
         let release = self.feed.as_ref().map_or_else(Vec::new, Feed::releasable);
         let frame = Frame { events, bodies };
         self.journal.append(FrameNumber(number), &frame, &release).map_err(|error| -> Arc<str> {
             format!("frame {number} could not be appended to the journal: {error}").into()
         })?;
-        self.stored.store(self.journal.stored_bytes(), Ordering::Relaxed);
+        let stored = self.journal.stored_bytes();
+        self.stored.store(stored, Ordering::Relaxed);
+        self.metrics.appended(size, began.elapsed(), stored);
         if let Some(feed) = &self.feed {
             let bodies = u32::try_from(frame.bodies.len()).expect("a frame holds far fewer bodies than 2^32");
             feed.hand(Durable { number, bodies, bytes: frame.stored_bytes(), events: frame.events });
@@ -128,7 +140,9 @@ impl<J: Journal> Writer<J> {
         self.journal.checkpoint(FrameNumber(covers), &bytes, last).map_err(|error| -> Arc<str> {
             format!("the checkpoint of frame {covers} could not be stored: {error}").into()
         })?;
-        self.stored.store(self.journal.stored_bytes(), Ordering::Relaxed);
+        let held = self.journal.stored_bytes();
+        self.stored.store(held, Ordering::Relaxed);
+        self.metrics.holds(held);
         // The follower may have given up.
         let _ = stored.send(());
         Ok(())

@@ -74,6 +74,11 @@ pub trait Command {
     fn found_nothing(_reply: &Self::Reply) -> bool {
         false
     }
+
+    /// The queue of each message that was to be sent and was there already (S6).
+    fn duplicates(_reply: &Self::Reply) -> Vec<QueueGeneration> {
+        Vec::new()
+    }
 }
 
 /// A queue by name, and by generation where the caller wants no other life of that name (B8).

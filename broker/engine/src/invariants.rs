@@ -113,6 +113,8 @@ fn check_messages(queue: &Queue) -> Result<(), String> {
 fn check_groups(queue: &Queue) -> Result<(), String> {
     let grouped: usize = queue.groups.values().map(|group| group.messages.len()).sum();
     ensure!(grouped == queue.messages.len(), "{grouped} messages in groups of {}", queue.messages.len());
+    let in_flight = queue.groups.values().filter(|group| group.in_flight > 0).count() as u64;
+    ensure!(in_flight == queue.in_flight_groups, "{} groups counted in flight of {in_flight}", queue.in_flight_groups);
     let turns = queue.groups.values().filter(|group| group.turn.is_some()).count();
     ensure!(turns == queue.free.len(), "{} turns for {turns} free groups", queue.free.len());
     for (id, group) in &queue.groups {
@@ -125,6 +127,12 @@ fn check_groups(queue: &Queue) -> Result<(), String> {
         if let Some(turn) = group.turn {
             ensure!(turn < queue.next_turn && queue.free.get(&turn) == Some(id), "group {id} has a foreign turn");
         }
+        let in_flight = holds.iter().filter(|hold| matches!(hold, Hold::Leased(_))).count();
+        ensure!(
+            in_flight == group.in_flight as usize,
+            "group {id} counts {} in flight of {in_flight}",
+            group.in_flight
+        );
         if queue.is_strict() {
             check_one_holder(&holds).map_err(|what| format!("group {id}: {what}"))?;
         }

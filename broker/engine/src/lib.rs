@@ -22,6 +22,7 @@ mod engine;
 pub mod event;
 mod evolve;
 pub mod explain;
+pub mod figures;
 mod invariants;
 pub mod limits;
 pub mod reply;

@@ -44,5 +44,5 @@ async fn unknown(request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         return Status::unimplemented(format!("this broker has no method {path}")).into_http();
     }
-    (StatusCode::NOT_FOUND, "nothing is here; there are /healthz and gRPC\n").into_response()
+    (StatusCode::NOT_FOUND, "nothing is here; there are /metrics, /healthz and gRPC\n").into_response()
 }

@@ -5,6 +5,7 @@ mod clock;
 mod commit;
 mod dead_letters;
 mod explain;
+mod figures;
 mod messages;
 mod readers;
 
@@ -22,8 +23,10 @@ use lockstep_proto::storage::StoredMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
+pub(crate) use crate::metrics::{Kind, Reading};
 pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
 pub use explain::{ExplainedQueue, Wanted};
+pub(crate) use figures::{Figures, QueueRow, ReaderRow};
 pub use messages::{ClaimedBody, Delivery, NewMessage, Peeked};
 pub use readers::{ClaimPages, ReadValue};
 
@@ -33,6 +36,7 @@ use crate::{
     failure::Failure,
     identity::Identity,
     limits,
+    metrics::Metrics,
     poll::{Poll, Question},
     receipts::{GarbageHandle, Receipts},
     request::{Answer, CommandRequest, ReadRequest, Request},
@@ -54,6 +58,7 @@ pub struct Handle {
     pub(crate) identity: Identity,
     /// Whether callers may move time.
     pub(crate) clock_is_manual: bool,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for Handle {

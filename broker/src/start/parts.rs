@@ -15,6 +15,7 @@ use crate::{
     handle::Handle,
     identity::Identity,
     limits,
+    metrics::Metrics,
     receipts::Receipts,
     recovery::Recovered,
     sequencer::{Phase, Sequencer},
@@ -62,6 +63,7 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
     let (phase, phases) = watch::channel(Phase::Running);
     let (fault_in, fault) = watch::channel(None);
     let stored = Arc::new(AtomicU64::new(journal.stored_bytes()));
+    let metrics = Arc::new(Metrics::new(journal.stored_bytes()));
     let space = Gauge {
         directory: directory.map(std::path::Path::to_path_buf),
         reserves: settings.reserves,
@@ -80,11 +82,20 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         phase: phases,
         fault: fault_in.clone(),
         journey: None,
+        metrics: Arc::clone(&metrics),
     };
-    let writer = Writer { journal, jobs, stored, fault: fault_in, feed };
+    let writer = Writer { journal, jobs, stored, fault: fault_in, feed, metrics: Arc::clone(&metrics) };
     let shares = Arc::new(Semaphore::new(limits::QUEUED_KIB as usize));
-    let handle =
-        Handle { requests: requests_in, shares, fault: fault.clone(), bodies, receipts, identity, clock_is_manual };
+    let handle = Handle {
+        requests: requests_in,
+        shares,
+        fault: fault.clone(),
+        bodies,
+        receipts,
+        identity,
+        clock_is_manual,
+        metrics,
+    };
     Parts { sequencer, writer, follower, handle, phase, fault }
 }
 

@@ -126,4 +126,7 @@ impl Command for Send {
         }
         Decision { events: sending.events, bodies: sending.bodies, reply: Ok(outcomes) }
     }
+    fn duplicates(reply: &Self::Reply) -> Vec<QueueGeneration> {
+        reply.iter().flatten().filter(|accepted| accepted.duplicate).map(|accepted| accepted.generation).collect()
+    }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Queue {
     pub(crate) free: BTreeMap<u64, GroupId>,
     pub(crate) next_turn: u64,
     pub(crate) in_flight: u64,
+    /// Groups with a message in flight (A4).
+    pub(crate) in_flight_groups: u64,
     pub(crate) claimed: u64,
     pub(crate) delayed: u64,
     pub(crate) bytes: u64,
@@ -45,6 +47,8 @@ pub(crate) struct Group {
     pub(crate) messages: VecDeque<SequenceNumber>,
     /// Its turn, while its head is free.
     pub(crate) turn: Option<u64>,
+    /// How many of them are in flight.
+    pub(crate) in_flight: u32,
 }
 
 impl Queue {
@@ -63,6 +67,7 @@ impl Queue {
             free: BTreeMap::new(),
             next_turn: 0,
             in_flight: 0,
+            in_flight_groups: 0,
             claimed: 0,
             delayed: 0,
             bytes: 0,
@@ -113,9 +118,9 @@ impl Queue {
     /// Appends a message to its group.
     pub(crate) fn push(&mut self, sequence: SequenceNumber, message: Message) {
         self.bytes += u64::from(message.body.size);
-        self.count(message.hold, true);
         let group = message.group.clone();
         self.groups.entry(group.clone()).or_default().messages.push_back(sequence);
+        self.count(&group, message.hold, true);
         self.messages.insert(sequence, message);
         self.refresh(&group);
     }
@@ -124,7 +129,7 @@ impl Queue {
     pub(crate) fn remove(&mut self, sequence: SequenceNumber) -> Option<Message> {
         let message = self.messages.remove(&sequence)?;
         self.bytes -= u64::from(message.body.size);
-        self.count(message.hold, false);
+        self.count(&message.group, message.hold, false);
         if let Some(group) = self.groups.get_mut(&message.group) {
             if group.messages.front() == Some(&sequence) {
                 group.messages.pop_front();
@@ -147,8 +152,8 @@ impl Queue {
             message.first_received_at = None;
         }
         let group = message.group.clone();
-        self.count(before, false);
-        self.count(hold, true);
+        self.count(&group, before, false);
+        self.count(&group, hold, true);
         self.refresh(&group);
         Some(before)
     }
@@ -168,14 +173,28 @@ impl Queue {
         }
     }
 
-    fn count(&mut self, hold: Hold, more: bool) {
+    fn count(&mut self, group: &GroupId, hold: Hold, more: bool) {
         let counter = match hold {
             Hold::Free => return,
-            Hold::Leased(_) => &mut self.in_flight,
+            Hold::Leased(_) => {
+                self.count_in_group(group, more);
+                &mut self.in_flight
+            }
             Hold::Claimed(..) => &mut self.claimed,
             Hold::Delayed(_) => &mut self.delayed,
         };
         *counter = if more { *counter + 1 } else { *counter - 1 };
+    }
+
+    fn count_in_group(&mut self, id: &GroupId, more: bool) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        let before = group.in_flight;
+        group.in_flight = if more { before + 1 } else { before - 1 };
+        match (before, group.in_flight) {
+            (0, _) => self.in_flight_groups += 1,
+            (_, 0) => self.in_flight_groups -= 1,
+            (_, _) => {}
+        }
     }
 
     /// Gives a group its turn when its head became free, takes the turn when it is held, and forgets an empty group.

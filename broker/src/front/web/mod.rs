@@ -1,14 +1,24 @@
-//! Plain HTTP for those who watch a broker: whether it lives. It converts; what is true is the handle's to say.
+//! Plain HTTP for those who watch a broker: whether it lives, and its figures. It converts; what is true is the
+//! handle's to say.
+
+mod metrics;
 
 use std::time::Duration;
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use prometheus_client::registry::Registry;
 
 use crate::{handle::Handle, limits};
 
 /// The routes of this front.
 pub(super) fn routes(handle: Handle) -> Router {
-    Router::new().route("/healthz", get(healthz)).with_state(handle)
+    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(handle)
 }
 
 /// Whether the sequencer makes turns and the journal takes what came before: a read waits for both (H4).
@@ -17,5 +27,20 @@ async fn healthz(State(handle): State<Handle>) -> (StatusCode, String) {
         Ok(Ok(())) => (StatusCode::OK, "ok\n".to_owned()),
         Ok(Err(failure)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{failure}\n")),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, format!("no turn ended within {} ms\n", limits::HEALTH)),
+    }
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All figures; those that need no turn alone, when none ends in time.
+async fn metrics(State(handle): State<Handle>) -> axum::response::Response {
+    let figures = tokio::time::timeout(Duration::from_millis(limits::HEALTH), handle.figures()).await;
+    let scrape = metrics::Scrape { broker: handle.reading(), all: figures.ok().and_then(Result::ok) };
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

@@ -1,0 +1,97 @@
+//! What is watched from outside, queue by queue (A4): counts that the state keeps anyway, so that a look at a thousand
+//! queues is short however many messages they hold. What is counted over time is the shell's.
+
+use crate::{
+    Engine,
+    state::queue::Queue,
+    words::{ClaimNumber, Label, QueueGeneration, QueueName, ReaderId, Timestamp},
+};
+
+/// A queue in numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct QueueFigures {
+    pub name: QueueName,
+    pub generation: QueueGeneration,
+    /// Messages that are neither in flight nor claimed nor delayed, blocked ones included (O8).
+    pub available: u64,
+    pub delayed: u64,
+    pub in_flight: u64,
+    pub claimed: u64,
+    pub groups: u64,
+    /// Groups whose head could be delivered now.
+    pub free_groups: u64,
+    /// Groups with at least one message in flight.
+    pub in_flight_groups: u64,
+    /// Of the oldest message that is there.
+    pub oldest_sent_at: Option<Timestamp>,
+    /// Bytes of bodies.
+    pub bytes: u64,
+    pub deduplication_keys: u64,
+    pub readers: Vec<ReaderFigures>,
+}
+
+/// A reader with open claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct ReaderFigures {
+    pub name: Label,
+    pub open_claims: u64,
+    /// Of the oldest of them.
+    pub oldest_opened_at: Timestamp,
+}
+
+impl Engine {
+    /// Queues by generation, after one. A queue costs one of `budget`, a reader of it another; one queue always fits.
+    #[must_use]
+    pub fn figures(&self, after: QueueGeneration, budget: usize) -> Vec<QueueFigures> {
+        let mut left = budget;
+        let affordable = |queue: &&Queue| {
+            let first = left == budget;
+            let cost = 1 + queue.readers.len();
+            let fits = cost <= left || first;
+            left = left.saturating_sub(cost);
+            fits
+        };
+        let queues = self.state().queues.range(after.next()..).map(|(_, queue)| queue);
+        queues.take_while(affordable).map(figures).collect()
+    }
+
+    /// How many messages an open claim holds, or all of a reader's; 0 when none is open.
+    #[must_use]
+    pub fn claimed_by(&self, queue: QueueGeneration, reader: ReaderId, number: Option<ClaimNumber>) -> u64 {
+        let reader = self.state().queues.get(&queue).and_then(|queue| queue.reader_by_id(reader));
+        let open = reader.into_iter().flat_map(|(_, reader)| &reader.open);
+        let wanted = open.filter(|(open, _)| number.is_none_or(|number| number == **open));
+        wanted.map(|(_, claim)| claim.messages.len() as u64).sum()
+    }
+}
+
+fn figures(queue: &Queue) -> QueueFigures {
+    QueueFigures {
+        name: queue.name.clone(),
+        generation: queue.generation,
+        available: queue.messages.len() as u64 - queue.in_flight - queue.claimed - queue.delayed,
+        delayed: queue.delayed,
+        in_flight: queue.in_flight,
+        claimed: queue.claimed,
+        groups: queue.groups.len() as u64,
+        free_groups: queue.free.len() as u64,
+        in_flight_groups: queue.in_flight_groups,
+        oldest_sent_at: queue.messages.first_key_value().map(|(_, message)| message.sent_at),
+        bytes: queue.bytes,
+        deduplication_keys: queue.keys.len() as u64,
+        readers: queue
+            .readers
+            .iter()
+            .filter_map(|(name, reader)| {
+                let oldest = reader.open.values().map(|claim| claim.opened_at).min()?;
+                Some(ReaderFigures {
+                    name: name.clone(),
+                    open_claims: reader.open.len() as u64,
+                    oldest_opened_at: oldest,
+                })
+            })
+            .collect(),
+    }
+}
