@@ -54,7 +54,7 @@ fn lives_a_second(groups: u64, batch: u64) -> f64 {
             next += 1;
             entry(&groups, next)
         });
-        bench.apply(&Send { queue: queue.clone(), entries: entries.collect() });
+        bench.apply(&Send { queue: queue.clone(), session: None, entries: entries.collect() });
         let max_messages = u32::try_from(batch).expect("a small batch");
         let delivered = bench.apply(&Receive { queue: queue.clone(), max_messages, visibility: None });
         let receipts = delivered.iter().map(|message| Receipt {

@@ -30,6 +30,9 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
         // The body stays where it is (Q2).
         | Event::MessagesDeadLettered { .. }
         | Event::KeysForgotten { .. }
+        | Event::ProducerOpened { .. }
+        | Event::NumbersUsed { .. }
+        | Event::ProducerForgotten { .. }
         | Event::ReaderOpened { .. }
         | Event::ReaderDropped { .. }
         | Event::ClaimOpened { .. }
@@ -65,6 +68,9 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         | Event::QueueCreated { .. }
         | Event::MessagesReceived { .. }
         | Event::KeysForgotten { .. }
+        | Event::ProducerOpened { .. }
+        | Event::NumbersUsed { .. }
+        | Event::ProducerForgotten { .. }
         | Event::ClaimOpened { .. }
         | Event::ClaimTaken { .. }
         | Event::ValuesCommitted { .. }
@@ -105,6 +111,9 @@ pub(crate) fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration,
         | Event::VisibilityChanged { .. }
         | Event::DelaysElapsed { .. }
         | Event::KeysForgotten { .. }
+        | Event::ProducerOpened { .. }
+        | Event::NumbersUsed { .. }
+        | Event::ProducerForgotten { .. }
         | Event::ReaderOpened { .. }
         | Event::ClaimTaken { .. }
         | Event::ValuesCommitted { .. }

@@ -2,7 +2,8 @@
 //! Hashes only; nothing here is random, stored or secret.
 
 use lockstep_engine::words::{
-    ClaimNumber, DeduplicationId, DeduplicationKey, GroupId, QueueGeneration, SequenceNumber,
+    ClaimNumber, ContentDigest, DeduplicationId, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, SendNumber,
+    SequenceNumber,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -81,6 +82,35 @@ pub fn deduplication_keys(group: &GroupId, id: &DeduplicationId) -> (Deduplicati
     let in_queue = Sha256::digest(id.as_str());
     let in_group = Sha256::new().chain_update(group.as_str()).chain_update([0]).chain_update(id.as_str()).finalize();
     (DeduplicationKey(half(&in_queue)), DeduplicationKey(half(&in_group)))
+}
+
+/// What a consumer sees as the deduplication id of a message that has none, because a session numbered it (B3).
+#[must_use]
+pub fn numbered_id(producer: &Label, epoch: Epoch, number: SendNumber) -> String {
+    format!("{producer}/{epoch}/{number}")
+}
+
+/// The key of such a message: no deduplication id has the same, whatever its text, and no other life of the session.
+#[must_use]
+pub fn numbered_key(producer: &Label, epoch: Epoch, number: SendNumber) -> DeduplicationKey {
+    let hash = Sha256::new().chain_update([0]).chain_update(producer.as_str()).chain_update([0]);
+    let hash = hash.chain_update(epoch.0.to_be_bytes()).chain_update(number.0.to_be_bytes());
+    DeduplicationKey(half(&hash.finalize()))
+}
+
+/// The digest of a numbered message: its group, its deduplication id if it has one, and its body, each with its
+/// length (B3).
+#[must_use]
+pub fn message_digest(group: &GroupId, id: Option<&DeduplicationId>, body: &[u8], delay: Option<u64>) -> ContentDigest {
+    let part = |hash: Sha256, part: &[u8]| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part);
+    let id = id.map_or(&b""[..], |id| id.as_str().as_bytes());
+    let hash = part(part(part(Sha256::new(), group.as_str().as_bytes()), id), body);
+    // What a message may have beside these is added only where it has it: what was numbered before keeps its digest.
+    let hash = match delay {
+        Some(delay) => part(hash.chain_update(b"delay"), &delay.to_be_bytes()),
+        None => hash,
+    };
+    ContentDigest(half(&hash.finalize()))
 }
 
 /// The first 128 bits of a SHA-256.

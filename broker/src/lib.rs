@@ -29,8 +29,8 @@ mod writer;
 pub use clock::ManualClock;
 pub use failure::{Failure, Invalid};
 pub use handle::{
-    ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, NewCommit, NewMessage, NewOutput, NewTarget, NewValue,
-    Peeked, ReadValue, Wanted,
+    ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, NewCommit, NewMessage, NewOutput, NewSession, NewTarget,
+    NewValue, Peeked, ReadValue, Wanted,
 };
 pub use journey::Arrival;
 pub use lockstep_engine::words::Timestamp;

@@ -6,7 +6,7 @@ use crate::{
     AttributeChanges, Event, Rejected, State,
     words::{
         ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId,
-        Receipt, Timestamp, ValueKey,
+        Receipt, SendNumber, Timestamp, ValueKey,
     },
 };
 
@@ -141,13 +141,50 @@ pub struct SendEntry {
     pub delay: Option<u64>,
 }
 
+/// Messages sent under dense numbers of a producer's session (B3).
+#[derive(Clone, Debug)]
+pub struct SendSession {
+    /// The producer's name.
+    pub producer: Label,
+    /// The epoch that OpenProducer gave.
+    pub epoch: Epoch,
+    /// The number of the first entry; each next entry has the next number.
+    pub first: SendNumber,
+    /// A digest of each entry's content: the same number with another one is refused.
+    pub digests: Vec<ContentDigest>,
+}
+
 /// Sends messages in order (S9). Bodies: one for each entry.
 #[derive(Clone, Debug)]
 pub struct Send {
     /// The queue.
     pub queue: QueueRef,
+    /// The session whose numbers the entries have, if they have any (B3).
+    pub session: Option<SendSession>,
     /// 1 to 1,000 entries (H1).
     pub entries: Vec<SendEntry>,
+}
+
+/// Opens a producer's session, or asks where it stopped (B3).
+#[derive(Clone, Debug)]
+pub struct OpenProducer {
+    /// The queue.
+    pub queue: QueueRef,
+    /// The producer's name.
+    pub producer: Label,
+    /// The process that speaks for it.
+    pub instance: Label,
+}
+
+/// Forgets a producer's session with all its numbers (B3).
+#[derive(Clone, Debug)]
+pub struct ForgetProducer {
+    /// The queue.
+    pub queue: QueueRef,
+    /// The producer's name.
+    pub producer: Label,
+    /// The only epoch meant.
+    pub epoch: Option<Epoch>,
 }
 
 /// Takes messages for a while (O1 to O5).

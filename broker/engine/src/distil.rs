@@ -44,6 +44,15 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
         digest: past.digest,
         outputs: past.outputs.clone(),
     });
+    let producers = queue.producers.iter().map(move |(name, producer)| Restored::Producer {
+        queue: generation,
+        producer: name.clone(),
+        epoch: producer.epoch,
+        instance: producer.instance.clone(),
+        opened_at: producer.opened_at,
+        last: producer.last,
+        uses: producer.uses.iter().copied().collect(),
+    });
     let free = queue.free.iter().map(move |(turn, group)| Restored::FreeGroup {
         queue: generation,
         group: group.clone(),
@@ -53,6 +62,7 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
         .chain(distilled_messages(queue))
         .chain(keys)
         .chain(commits)
+        .chain(producers)
         .chain(queue.readers.iter().flat_map(move |(name, reader)| distilled_reader(queue, name, reader)))
         .chain(free)
 }

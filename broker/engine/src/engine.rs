@@ -7,7 +7,7 @@ use crate::{
     decide::due::Settlement,
     limits,
     reply::Rejected,
-    view::{ClaimContents, PeekedMessage, QueueView, ReaderView, StoredValue, TimeJump},
+    view::{ClaimContents, PeekedMessage, ProducerView, QueueView, ReaderView, StoredValue, TimeJump},
     words::{BodyRef, ClaimNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber, Timestamp},
 };
 
@@ -181,6 +181,14 @@ impl Engine {
         max_bytes: u64,
     ) -> Result<Vec<StoredValue>, Rejected> {
         self.state.values(reader, group, prefix, after, max, max_bytes)
+    }
+
+    /// The producer sessions of a queue, by name: those after a name, at most `max` (B3).
+    ///
+    /// # Errors
+    /// When the queue is not there.
+    pub fn producers(&self, queue: &QueueRef, after: &str, max: usize) -> Result<Vec<ProducerView>, Rejected> {
+        self.state.producers(queue, after, max)
     }
 
     /// The readers of a queue, by name.

@@ -7,7 +7,7 @@ use crate::{
     reply::{Accepted, Origin},
     words::{
         ActiveTime, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
-        QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp, ValueKey,
+        QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
     },
 };
 
@@ -30,6 +30,29 @@ pub enum BurnCause {
     Abandoned,
     /// Its reader's limit passed.
     Lapsed,
+}
+
+/// What became of a numbered message of a session (B3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberUsed {
+    /// The digest of its content.
+    pub digest: ContentDigest,
+    /// Its message, stored with this number or known by its deduplication id; or why it was refused.
+    pub outcome: Result<(SequenceNumber, Duplicate), SendRefusal>,
+}
+
+/// Whether a numbered message was a duplicate by its deduplication id when its number was used.
+pub type Duplicate = bool;
+
+/// A refusal that uses up the number of its message: it is about the message, and a repeat must hear it again (B3).
+/// A refusal for want of space is about the broker: the number stays free, and the same message may be sent later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the rejections of the same names say what they are")]
+pub enum SendRefusal {
+    MessageTooLong { limit: u32 },
+    DeduplicationIdMissing,
+    DelayNotAllowed,
+    EarlierRejected,
 }
 
 /// A stored value changed: its new place, or nothing.
@@ -89,6 +112,25 @@ pub enum Event {
     DelaysElapsed {
         queue: QueueGeneration,
         messages: Vec<SequenceNumber>,
+    },
+    /// A producer's session was opened by another instance than before, or for the first time (B3).
+    ProducerOpened {
+        queue: QueueGeneration,
+        producer: Label,
+        epoch: Epoch,
+        instance: Label,
+        at: Timestamp,
+    },
+    /// Numbers of a session were used, from `first` on without a gap; each message stored has its own event (B3).
+    NumbersUsed {
+        queue: QueueGeneration,
+        epoch: Epoch,
+        first: SendNumber,
+        uses: Vec<NumberUsed>,
+    },
+    ProducerForgotten {
+        queue: QueueGeneration,
+        epoch: Epoch,
     },
     /// Messages of one group were delivered under one grant.
     MessagesReceived {
@@ -242,6 +284,16 @@ pub enum Restored {
         key: DeduplicationKey,
         sequence: SequenceNumber,
         expires_at: ActiveTime,
+    },
+    /// A producer's session with the newest of its numbers, up to `last`.
+    Producer {
+        queue: QueueGeneration,
+        producer: Label,
+        epoch: Epoch,
+        instance: Label,
+        opened_at: Timestamp,
+        last: SendNumber,
+        uses: Vec<NumberUsed>,
     },
     Reader {
         queue: QueueGeneration,

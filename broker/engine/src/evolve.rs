@@ -2,6 +2,7 @@
 //! changes nothing, and the invariants refuse a state with strays.
 
 mod dead_letters;
+mod producers;
 mod readers;
 mod restored;
 
@@ -87,6 +88,11 @@ impl State {
                 let past = PastCommit { digest: *digest, outputs: outputs.clone() };
                 self.queues.get_mut(queue)?.commits.insert(id.clone(), past);
             }
+            Event::ProducerOpened { queue, producer, epoch, instance, at } => {
+                self.open_producer(*queue, producer, *epoch, instance, *at)?;
+            }
+            Event::NumbersUsed { queue, epoch, first, uses } => self.use_numbers(*queue, *epoch, *first, uses)?,
+            Event::ProducerForgotten { queue, epoch } => self.queues.get_mut(queue)?.producers.forget(*epoch)?,
             Event::ReaderOpened { .. }
             | Event::ReaderDropped { .. }
             | Event::ClaimOpened { .. }

@@ -25,6 +25,7 @@ impl State {
             ensure!(self.names.get(name) == Some(&queue.generation), "{name}: not reachable by its name");
             ensure!(queue.generation <= self.last_generation, "{name}: generation from the future");
             check_messages(queue).and_then(|()| check_groups(queue)).map_err(|what| format!("{name}: {what}"))?;
+            queue.producers.check(queue.last_epoch).map_err(|what| format!("{name}: {what}"))?;
             dues += self.check_readers(queue).map_err(|what| format!("{name}: {what}"))?;
             dues += self.check_leases(queue).map_err(|what| format!("{name}: {what}"))?;
             delays += self.check_delays(queue).map_err(|what| format!("{name}: {what}"))?;

@@ -52,6 +52,10 @@ pub const VALUE_BYTES: u32 = 64 << 10;
 pub const READER_BYTES: u64 = 256 << 20;
 /// Most readers of a queue.
 pub const READERS: usize = 1_000;
+/// Most producer sessions of a queue (B3).
+pub const PRODUCERS: usize = 1_000;
+/// The newest numbers of a session whose answers are kept (B3).
+pub const KEPT_NUMBERS: usize = 1_000;
 /// Outcomes kept below `last committed`, and commits of other targets kept in a queue (B1).
 pub const KEPT_OUTCOMES: u64 = 1_000;
 /// Most lapsed leases, or expired messages, settled in a turn (H3).

@@ -2,8 +2,8 @@
 //! code of its own, without a catch-all.
 
 use crate::words::{
-    BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SequenceNumber,
-    Timestamp,
+    BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SendNumber,
+    SequenceNumber, Timestamp,
 };
 
 /// Why a command, or one entry of it, was refused. The text names the rule and the way out.
@@ -48,6 +48,24 @@ pub enum Rejected {
     /// H1.
     #[error("an earlier entry of this group in the same batch was rejected (H1)")]
     EarlierRejected,
+    /// B3.
+    #[error("the queue has no producer session of this name; open it first (B3)")]
+    ProducerNotFound,
+    /// B3.
+    #[error("another instance opened the producer: epoch {current} fences epoch {given} (B3)")]
+    ProducerFenced { given: Epoch, current: Epoch },
+    /// B3.
+    #[error("the next number of the session is {next}: {given} would leave a gap; nothing was stored (B3)")]
+    SendNumberInvalid { given: SendNumber, next: SendNumber },
+    /// B3.
+    #[error("number {number} was used for a message with another content; nothing was stored now (B3)")]
+    SendNumberConflict { number: SendNumber },
+    /// B3.
+    #[error("the number was used long ago and its answer is not kept any more; nothing was stored now (B3)")]
+    AlreadyAccepted,
+    /// The cap on sessions.
+    #[error("the queue has 1,000 producer sessions, and none is forgotten by itself; forget one first (B3)")]
+    TooManyProducers,
     /// H5.
     #[error("no space is left for new messages; receive and delete some, or give the journal more (H5)")]
     StorageFull,
@@ -142,6 +160,17 @@ pub struct Origin {
     pub sequence: SequenceNumber,
     /// The queue that it was dead-lettered from last (R8: DeadLetterQueueSourceArn).
     pub source: QueueName,
+}
+
+/// A producer's session is open (B3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerOpened {
+    /// The queue's generation.
+    pub queue: QueueGeneration,
+    /// The epoch of this instance.
+    pub epoch: Epoch,
+    /// The highest number used, accepted or refused; the next send uses the one after it.
+    pub last: SendNumber,
 }
 
 /// A message as a receive delivers it.

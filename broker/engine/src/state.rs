@@ -3,6 +3,7 @@
 
 pub(crate) mod keys;
 pub(crate) mod message;
+pub(crate) mod producers;
 pub(crate) mod queue;
 pub(crate) mod reader;
 

@@ -9,9 +9,9 @@ use crate::{
     decide::readers::{open_claim, still_open},
     limits,
     reply::{OpenClaim, Origin, Rejected},
-    state::{message::Hold, queue::Queue, reader::Reader},
+    state::{message::Hold, producers::Producer, queue::Queue, reader::Reader},
     words::{
-        BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId,
+        BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SendNumber,
         SequenceNumber, Timestamp, ValueKey,
     },
 };
@@ -103,6 +103,20 @@ pub struct StoredValue {
     pub group: Option<GroupId>,
     pub key: ValueKey,
     pub body: BodyRef,
+}
+
+/// A producer's session from outside (B3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct ProducerView {
+    pub queue: QueueGeneration,
+    pub name: Label,
+    pub epoch: Epoch,
+    pub instance: Label,
+    /// When its present instance opened it.
+    pub opened_at: Timestamp,
+    /// The highest number used.
+    pub last: SendNumber,
 }
 
 /// A reader from outside.
@@ -264,6 +278,20 @@ impl State {
                 move |value| fits(value)
             })
             .collect())
+    }
+
+    pub(crate) fn producers(&self, queue: &QueueRef, after: &str, max: usize) -> Result<Vec<ProducerView>, Rejected> {
+        let queue = self.find(queue)?;
+        let later = queue.producers.iter().filter(|(name, _)| name.as_str() > after);
+        let view = |(name, producer): (&Label, &Producer)| ProducerView {
+            queue: queue.generation,
+            name: name.clone(),
+            epoch: producer.epoch,
+            instance: producer.instance.clone(),
+            opened_at: producer.opened_at,
+            last: producer.last,
+        };
+        Ok(later.take(max).map(view).collect())
     }
 
     pub(crate) fn readers(&self, queue: &QueueRef) -> Result<Vec<ReaderView>, Rejected> {

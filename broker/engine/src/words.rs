@@ -94,7 +94,7 @@ text_word!(
     "1 to 128 alphanumeric or punctuation characters, no space (L5)"
 );
 text_word!(
-    /// The name of a reader, of a controller's or worker's instance, or of a commit (B6).
+    /// The name of a reader, a producer, an instance of either, a worker, or a commit (B3, B6).
     Label, "name", is_label,
     "1 to 80 of A-Z, a-z, 0-9, hyphen and underscore (B6)"
 );
@@ -159,6 +159,10 @@ number_word!(
     CommitNumber
 );
 number_word!(
+    /// The number of a message within a producer's session: dense, from 1 (B3).
+    SendNumber
+);
+number_word!(
     /// Wall time, in milliseconds of Unix time; never runs back (H2).
     Timestamp
 );
@@ -172,7 +176,7 @@ number_word!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeduplicationKey(pub [u8; 16]);
 
-/// SHA-256, cut to 128 bits, of a commit's content (B1).
+/// SHA-256, cut to 128 bits, of a commit's content (B1), or of a numbered message's (B3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentDigest(pub [u8; 16]);
 

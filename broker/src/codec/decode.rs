@@ -12,7 +12,7 @@ use lockstep_engine::{
 use lockstep_proto::storage::{self as wire, event::Fact};
 
 use super::{
-    restored,
+    producers, restored,
     words::{self, Fault},
 };
 
@@ -44,6 +44,11 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::KeysForgotten(it) => {
             Ok(Event::KeysForgotten { queue: QueueGeneration(it.queue), through: ActiveTime(it.through_active) })
         }
+        Fact::ProducerOpened(it) => producers::read_opened(&it),
+        Fact::NumbersUsed(it) => producers::read_used(it),
+        Fact::ProducerForgotten(it) => {
+            Ok(Event::ProducerForgotten { queue: QueueGeneration(it.queue), epoch: Epoch(it.epoch) })
+        }
         Fact::ReaderOpened(it) => reader_opened(&it),
         Fact::ReaderDropped(it) => {
             Ok(Event::ReaderDropped { queue: QueueGeneration(it.queue), reader: ReaderId(it.reader) })
@@ -63,6 +68,7 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::RestoredClaim(it) => restored::claim(&it).map(Event::Restored),
         Fact::RestoredEndedClaim(it) => restored::ended_claim(it).map(Event::Restored),
         Fact::RestoredValue(it) => restored::value(&it).map(Event::Restored),
+        Fact::RestoredProducer(it) => producers::read_restored(it).map(Event::Restored),
         Fact::RestoredPastCommit(it) => restored::past_commit(&it).map(Event::Restored),
     }
 }

@@ -11,7 +11,7 @@ use lockstep_engine::{
 };
 use lockstep_proto::storage::{self as wire, event::Fact};
 
-use super::{restored, words};
+use super::{producers, restored, words};
 
 pub(super) fn event(event: &Event) -> wire::Event {
     wire::Event { fact: Some(fact(event)) }
@@ -50,6 +50,11 @@ fn fact(event: &Event) -> Fact {
         Event::KeysForgotten { queue, through } => {
             Fact::KeysForgotten(wire::KeysForgotten { queue: queue.0, through_active: through.0 })
         }
+        Event::ProducerOpened { queue, producer, epoch, instance, at } => {
+            producers::opened(*queue, producer, *epoch, instance, *at)
+        }
+        Event::NumbersUsed { queue, epoch, first, uses } => producers::used(*queue, *epoch, *first, uses),
+        Event::ProducerForgotten { queue, epoch } => producers::forgotten(*queue, *epoch),
         Event::ReaderOpened { queue, reader, name, generation, instance, claim_limit, epochs } => {
             reader_opened(*queue, *reader, name, *generation, instance, *claim_limit, epochs)
         }

@@ -3,6 +3,7 @@
 
 mod decode;
 mod encode;
+mod producers;
 mod restored;
 mod words;
 

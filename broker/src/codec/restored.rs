@@ -11,7 +11,10 @@ use lockstep_engine::{
 };
 use lockstep_proto::storage::{self as wire, event::Fact};
 
-use super::words::{self, Fault};
+use super::{
+    producers,
+    words::{self, Fault},
+};
 
 pub(super) fn fact(piece: &Restored) -> Fact {
     match piece {
@@ -88,6 +91,9 @@ pub(super) fn fact(piece: &Restored) -> Fact {
             let (group, key, body) = (group.as_ref().map(ToString::to_string), key.to_string(), words::body(*body));
             let (queue, reader, body) = (queue.0, reader.0, Some(body));
             Fact::RestoredValue(wire::RestoredValue { queue, reader, group, key, body })
+        }
+        Restored::Producer { queue, producer, epoch, instance, opened_at, last, uses } => {
+            producers::restored((*queue, *epoch), (producer, instance), (*opened_at, *last), uses)
         }
         Restored::PastCommit { queue, id, digest, outputs } => past_commit_fact(*queue, id, *digest, outputs),
     }

@@ -3,11 +3,14 @@
 use fastrand::Rng;
 use lockstep_engine::{
     Attributes, DeduplicationScope, Event, GroupDelivery, RedriveAllow, RedrivePolicy,
-    event::{BurnCause, Counted, Restored, RestoredLease, RestoredOutcome, ReturnCause, ValueChanged},
+    event::{
+        BurnCause, Counted, NumberUsed, Restored, RestoredLease, RestoredOutcome, ReturnCause, SendRefusal,
+        ValueChanged,
+    },
     reply::{Accepted, Origin},
     words::{
         ActiveTime, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
-        Position, QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp, ValueKey,
+        Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
     },
 };
 
@@ -154,7 +157,23 @@ fn outcome(rng: &mut Rng) -> RestoredOutcome {
     }
 }
 
-const EVENTS: u8 = 23;
+fn send_number(rng: &mut Rng) -> SendNumber {
+    SendNumber(number(rng))
+}
+
+fn used(rng: &mut Rng) -> NumberUsed {
+    let outcome = match rng.u8(..6) {
+        5 => Err(SendRefusal::DelayNotAllowed),
+        0 => Ok((sequence(rng), false)),
+        1 => Ok((sequence(rng), true)),
+        2 => Err(SendRefusal::MessageTooLong { limit: small(rng) }),
+        3 => Err(SendRefusal::DeduplicationIdMissing),
+        _ => Err(SendRefusal::EarlierRejected),
+    };
+    NumberUsed { digest: digest(rng), outcome }
+}
+
+const EVENTS: u8 = 26;
 
 /// One event of each kind; the compiler's exhaustive matches in `encode` see to it that none is forgotten there.
 fn event(rng: &mut Rng, kind: u8) -> Event {
@@ -250,6 +269,9 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
             at: at(r),
             messages: list(r, |r| (sequence(r), sequence(r))),
         },
+        22 => Event::ProducerOpened { queue, producer: label(r), epoch: epoch(r), instance: label(r), at: at(r) },
+        23 => Event::NumbersUsed { queue, epoch: epoch(r), first: send_number(r), uses: list(r, used) },
+        24 => Event::ProducerForgotten { queue, epoch: epoch(r) },
         _ => Event::ValuesCommitted {
             queue,
             reader: reader(r),
@@ -261,7 +283,7 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
     }
 }
 
-const PIECES: u8 = 10;
+const PIECES: u8 = 11;
 
 fn piece(rng: &mut Rng, kind: u8) -> Restored {
     let (queue, r) = (queue(rng), rng);
@@ -315,6 +337,15 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
         },
         7 => Restored::EndedClaim { queue, reader: reader(r), number: claim(r), outcome: outcome(r) },
         8 => Restored::Value { queue, reader: reader(r), group: maybe(r, group), key: key(r), body: body(r) },
+        9 => Restored::Producer {
+            queue,
+            producer: label(r),
+            epoch: epoch(r),
+            instance: label(r),
+            opened_at: at(r),
+            last: send_number(r),
+            uses: list(r, used),
+        },
         _ => Restored::PastCommit { queue, id: label(r), digest: digest(r), outputs: list(r, accepted) },
     }
 }

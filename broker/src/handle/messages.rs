@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use lockstep_engine::{
     Rejected,
-    command::{ChangeVisibility, Delete, QueueRef, Receive, Send, SendEntry},
+    command::{ChangeVisibility, Delete, QueueRef, Receive, Send, SendEntry, SendSession},
     reply::{Accepted, Deleted, Delivered, Origin},
     view::{ClaimedMessage, PeekedMessage},
-    words::{DeduplicationId, GroupId, QueueGeneration, Receipt, SequenceNumber, Timestamp},
+    words::{
+        ContentDigest, DeduplicationId, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, Receipt, SendNumber,
+        SequenceNumber, Timestamp,
+    },
 };
 use uuid::Uuid;
 
@@ -31,15 +34,49 @@ pub struct NewMessage {
 
 impl NewMessage {
     /// The entry that the engine judges, the bytes that are stored, and what both count in a frame.
-    pub(super) fn prepare(self) -> (SendEntry, Bytes, u64) {
+    pub(super) fn prepare(mut self) -> (SendEntry, Bytes, u64) {
         let explicit_id = self.deduplication_id.is_some();
-        let id = self.deduplication_id.unwrap_or_else(|| identity::content_id(&self.body));
-        let (queue_key, group_key) = identity::deduplication_keys(&self.group, &id);
+        let id = self.deduplication_id.take().unwrap_or_else(|| identity::content_id(&self.body));
+        let keys = identity::deduplication_keys(&self.group, &id);
+        self.with_keys(explicit_id, keys, id.as_str())
+    }
+
+    /// The same of a numbered message (B3).
+    fn prepare_numbered(self, producer: &Label, epoch: Epoch, number: SendNumber) -> (SendEntry, Bytes, u64) {
+        if self.deduplication_id.is_some() {
+            return self.prepare();
+        }
+        let key = identity::numbered_key(producer, epoch, number);
+        self.with_keys(true, (key, key), &identity::numbered_id(producer, epoch, number))
+    }
+
+    /// What a repeat of its number must have again (B3).
+    fn digest(&self) -> ContentDigest {
+        identity::message_digest(&self.group, self.deduplication_id.as_ref(), &self.body, self.delay)
+    }
+
+    fn with_keys(
+        self,
+        explicit_id: bool,
+        (queue_key, group_key): (DeduplicationKey, DeduplicationKey),
+        id: &str,
+    ) -> (SendEntry, Bytes, u64) {
         let size = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
-        let stored = codec::encode_message(&self.body, id.as_str());
+        let stored = codec::encode_message(&self.body, id);
         let bytes = stored.len() as u64 + self.group.as_str().len() as u64;
         (SendEntry { group: self.group, explicit_id, queue_key, group_key, size, delay: self.delay }, stored, bytes)
     }
+}
+
+/// The numbers of messages that are sent within a producer's session (B3).
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// The producer's name.
+    pub producer: Label,
+    /// The epoch that opening it gave.
+    pub epoch: Epoch,
+    /// The number of the first message.
+    pub first: SendNumber,
 }
 
 /// A delivered message with its body.
@@ -93,14 +130,40 @@ impl Handle {
         queue: QueueRef,
         messages: Vec<NewMessage>,
     ) -> Result<Vec<Result<Accepted, Rejected>>, Failure> {
-        let (mut entries, mut bodies, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut entries, mut bodies, mut bytes) = (Vec::with_capacity(messages.len()), Vec::new(), 0);
         for message in messages {
             let (entry, body, size) = message.prepare();
             entries.push(entry);
             bodies.push(body);
             bytes += size;
         }
-        self.command_with(Send { queue, entries }, bodies, bytes).await
+        self.command_with(Send { queue, session: None, entries }, bodies, bytes).await
+    }
+
+    /// Sends messages in order under the numbers of a producer's session (B3); one outcome for each. What was used
+    /// before is answered as it was; a message without a deduplication id is known by its number alone.
+    ///
+    /// # Errors
+    /// The queue or the session is not there, the epoch is fenced, a gap, a number used for another content: nothing
+    /// was stored.
+    pub async fn send_numbered(
+        &self,
+        queue: QueueRef,
+        session: NewSession,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<Result<Accepted, Rejected>>, Failure> {
+        let NewSession { producer, epoch, first } = session;
+        let (mut entries, mut bodies, mut bytes) = (Vec::with_capacity(messages.len()), Vec::new(), 0);
+        let mut digests = Vec::with_capacity(messages.len());
+        for (message, number) in messages.into_iter().zip(first.0..) {
+            digests.push(message.digest());
+            let (entry, body, size) = message.prepare_numbered(&producer, epoch, SendNumber(number));
+            entries.push(entry);
+            bodies.push(body);
+            bytes += size;
+        }
+        let session = Some(SendSession { producer, epoch, first, digests });
+        self.command_with(Send { queue, session, entries }, bodies, bytes).await
     }
 
     /// Takes messages; waits so many milliseconds for the first, or as long as the queue says (O1, R1, R2).

@@ -7,6 +7,7 @@ mod dead_letters;
 mod explain;
 mod figures;
 mod messages;
+mod producers;
 mod readers;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ pub(crate) use crate::metrics::{Kind, Reading};
 pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
 pub use explain::{ExplainedQueue, Wanted};
 pub(crate) use figures::{Figures, QueueRow, ReaderRow};
-pub use messages::{ClaimedBody, Delivery, NewMessage, Peeked};
+pub use messages::{ClaimedBody, Delivery, NewMessage, NewSession, Peeked};
 pub use readers::{ClaimPages, ReadValue};
 
 use crate::{

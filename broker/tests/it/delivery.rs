@@ -20,7 +20,7 @@ async fn s10_a_delay_of_its_own_is_refused_on_a_fifo_queue_and_the_queue_has_one
     served.create(Q, attributes).await;
     let mut send = async |delay_seconds| {
         let entry = Some(v1::SendEntry { delay_seconds, ..entry("g", "one", "1") });
-        served.messages.send(v1::SendRequest { queue: Q.into(), queue_generation: None, entry }).await
+        served.messages.send(v1::SendRequest { queue: Q.into(), queue_generation: None, entry, session: None }).await
     };
     let (reason_, facts) = reason(&send(Some(2)).await.expect_err("refused"));
     assert_eq!((reason_.as_str(), facts["rule"].as_str()), ("DELAY_NOT_ALLOWED", "S10"));

@@ -84,7 +84,12 @@ async fn serve_ends_with_the_reason() {
     create(&broker.handle, Q).await;
     let mut messages = broker.messages.clone();
     let entry = Some(crate::support::entry("g", "1", "x"));
-    let request = lockstep_proto::v1::SendRequest { queue: Q.into(), queue_generation: None, entry };
+    let request = lockstep_proto::v1::SendRequest {
+        queue: Q.into(),
+        queue_generation: None,
+        entry,
+        ..lockstep_proto::v1::SendRequest::default()
+    };
     let status = messages.send(request).await.expect_err("it fails");
     assert_eq!(status.code(), tonic::Code::Unavailable);
     let error = broker.ended().await.expect_err("it failed");

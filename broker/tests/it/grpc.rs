@@ -27,6 +27,7 @@ async fn all_the_way(settings: &BrokerSettings) {
         queue: Q.into(),
         queue_generation: Some(generation),
         entries: vec![entry("g", "2", "two"), entry("h", "3", "three")],
+        ..v1::SendBatchRequest::default()
     };
     let results = broker.messages.send_batch(batch).await.expect("sent").into_inner().results;
     assert_eq!(results.len(), 2);
@@ -59,13 +60,15 @@ async fn a_body_of_1_mib_passes_and_a_sum_above_does_not() {
     let deliveries = broker.receive(Q, 1).await;
     assert_eq!(deliveries[0].body.len(), 1 << 20);
     let entries = vec![entry("g", "2", &large), entry("g", "3", "x")];
-    let batch = v1::SendBatchRequest { queue: Q.into(), queue_generation: None, entries };
+    let batch =
+        v1::SendBatchRequest { queue: Q.into(), queue_generation: None, entries, ..v1::SendBatchRequest::default() };
     let status = broker.messages.send_batch(batch).await.expect_err("too long");
     assert_eq!((status.code(), reason(&status).0.as_str()), (Code::InvalidArgument, "REQUEST_TOO_LONG"));
     let too_long = v1::SendRequest {
         queue: Q.into(),
         queue_generation: None,
         entry: Some(entry("g", "4", &"x".repeat((1 << 20) + 1))),
+        ..v1::SendRequest::default()
     };
     let status = broker.messages.send(too_long).await.expect_err("too long");
     assert_eq!((status.code(), reason(&status).0.as_str()), (Code::InvalidArgument, "MESSAGE_TOO_LONG"));
@@ -76,7 +79,7 @@ async fn a_body_of_1_mib_passes_and_a_sum_above_does_not() {
 async fn what_means_nothing_is_refused_with_its_rule() {
     let mut broker = Served::start(&memory()).await;
     broker.create(Q, v1::QueueAttributes::default()).await;
-    let send = |entry| v1::SendRequest { queue: Q.into(), queue_generation: None, entry };
+    let send = |entry| v1::SendRequest { queue: Q.into(), queue_generation: None, entry, ..v1::SendRequest::default() };
     let bad_sends = [
         (None, "FIELD_MISSING", "H1"),
         (Some(entry("", "1", "x")), "MESSAGE_GROUP_ID_INVALID", "L5"),
@@ -98,10 +101,20 @@ async fn what_means_nothing_is_refused_with_its_rule() {
     let wait = v1::ReceiveRequest { queue: Q.into(), wait_seconds: Some(21), ..v1::ReceiveRequest::default() };
     let status = broker.messages.receive(wait).await.expect_err("21 s");
     assert_eq!(reason(&status).1["rule"], "R1");
-    let empty = v1::SendBatchRequest { queue: Q.into(), queue_generation: None, entries: Vec::new() };
+    let empty = v1::SendBatchRequest {
+        queue: Q.into(),
+        queue_generation: None,
+        entries: Vec::new(),
+        ..v1::SendBatchRequest::default()
+    };
     assert_eq!(reason(&broker.messages.send_batch(empty).await.expect_err("empty")).0, "BATCH_EMPTY");
     let many = vec![entry("g", "1", "x"); 1_001];
-    let many = v1::SendBatchRequest { queue: Q.into(), queue_generation: None, entries: many };
+    let many = v1::SendBatchRequest {
+        queue: Q.into(),
+        queue_generation: None,
+        entries: many,
+        ..v1::SendBatchRequest::default()
+    };
     assert_eq!(reason(&broker.messages.send_batch(many).await.expect_err("1,001")).0, "BATCH_TOO_LONG");
     broker.stop().await.expect("a clean end");
 }
@@ -312,7 +325,7 @@ async fn health_and_reflection_answer() {
     };
     let broker = Served::start(&memory()).await;
     let mut health = HealthClient::new(broker.channel.clone());
-    for service in ["", "lockstep.v1.Queues", "lockstep.v1.Messages", "lockstep.v1.Readers"] {
+    for service in ["", "lockstep.v1.Queues", "lockstep.v1.Messages", "lockstep.v1.Producers", "lockstep.v1.Readers"] {
         let answer = health.check(HealthCheckRequest { service: service.into() }).await.expect("known").into_inner();
         assert_eq!(answer.status, 1, "{service} serves");
     }

@@ -11,6 +11,7 @@ mod http;
 mod pipelining;
 mod polls;
 mod restart;
+mod sessions;
 mod stepped;
 mod stopping;
 mod support;

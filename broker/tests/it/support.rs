@@ -13,7 +13,8 @@ use lockstep_engine::{
     words::{DeduplicationId, GroupId, Label, QueueName, Timestamp},
 };
 use lockstep_proto::v1::{
-    self, messages_client::MessagesClient, queues_client::QueuesClient, readers_client::ReadersClient,
+    self, messages_client::MessagesClient, producers_client::ProducersClient, queues_client::QueuesClient,
+    readers_client::ReadersClient,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
@@ -25,6 +26,7 @@ pub(crate) struct Served {
     pub(crate) handle: Handle,
     pub(crate) queues: QueuesClient<Channel>,
     pub(crate) messages: MessagesClient<Channel>,
+    pub(crate) producers: ProducersClient<Channel>,
     pub(crate) readers: ReadersClient<Channel>,
     pub(crate) channel: Channel,
     stop: oneshot::Sender<()>,
@@ -51,6 +53,7 @@ impl Served {
             handle,
             queues: QueuesClient::new(channel.clone()),
             messages: MessagesClient::new(channel.clone()),
+            producers: ProducersClient::new(channel.clone()),
             readers: ReadersClient::new(channel.clone()),
             channel,
             stop,
@@ -75,7 +78,8 @@ impl Served {
 
     pub(crate) async fn send(&mut self, queue: &str, group: &str, id: &str, body: &str) -> v1::Accepted {
         let entry = Some(entry(group, id, body));
-        let request = v1::SendRequest { queue: queue.into(), queue_generation: None, entry };
+        let request =
+            v1::SendRequest { queue: queue.into(), queue_generation: None, entry, ..v1::SendRequest::default() };
         self.messages.send(request).await.expect("sent").into_inner().accepted.expect("accepted")
     }
 

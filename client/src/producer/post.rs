@@ -112,6 +112,7 @@ async fn send_one(shared: &Shared, entry: &v1::SendEntry, start: Start, limit: L
         queue: shared.options.queue.clone(),
         queue_generation: shared.options.generation,
         entry: Some(entry.clone()),
+        session: None,
     };
     let rpc = || {
         let (mut rpc, request) = (client.messages(), request.clone());
@@ -128,6 +129,7 @@ async fn send_many(shared: &Shared, entries: &[v1::SendEntry], start: Start, lim
         queue: shared.options.queue.clone(),
         queue_generation: shared.options.generation,
         entries: entries.to_vec(),
+        session: None,
     };
     let rpc = || {
         let (mut rpc, request) = (client.messages(), request.clone());

@@ -136,6 +136,7 @@ async fn a_broker_that_hangs_is_asked_again_with_the_same_key() {
         queue: "q.fifo".into(),
         queue_generation: None,
         entry: Some(v1::SendEntry { message_deduplication_id: "key".into(), ..v1::SendEntry::default() }),
+        ..v1::SendRequest::default()
     };
     let sending = tokio::spawn({
         let (client, request) = (client.clone(), request.clone());

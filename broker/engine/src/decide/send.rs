@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     DeduplicationScope, Event, State,
     command::{Command, Context, Decision, Send, SendEntry},
+    decide::producers,
     limits,
     reply::{Accepted, Rejected},
     state::queue::Queue,
@@ -104,13 +105,17 @@ impl Command for Send {
     /// One outcome for each entry, in their order.
     type Reply = Vec<Result<Accepted, Rejected>>;
 
-    /// A rejected entry rejects the later ones of its group (H1), so that no message overtakes another.
+    /// A rejected entry rejects the later ones of its group (H1), so that no message overtakes another. Those of a
+    /// session are judged by their numbers first (B3).
     fn decide(&self, state: &State, context: &Context) -> Decision<Self::Reply> {
         let queue = match state.find(&self.queue) {
             Ok(queue) => queue,
             Err(rejected) => return Decision::unchanged(Err(rejected)),
         };
         let mut sending = Sending::new(state, context);
+        if let Some(session) = &self.session {
+            return producers::send(self, session, queue, sending);
+        }
         let mut stopped: BTreeSet<&GroupId> = BTreeSet::new();
         let mut outcomes = Vec::with_capacity(self.entries.len());
         for (entry, index) in self.entries.iter().zip(0..) {

@@ -88,6 +88,9 @@ impl State {
             | Event::MessagesExpired { .. }
             | Event::MessagesDeadLettered { .. }
             | Event::KeysForgotten { .. }
+            | Event::ProducerOpened { .. }
+            | Event::NumbersUsed { .. }
+            | Event::ProducerForgotten { .. }
             | Event::DeliveriesCommitted { .. }
             | Event::Restored(_) => None,
         }

@@ -37,6 +37,14 @@ impl State {
                 self.queues.get_mut(queue)?.keys.insert(*key, value);
                 Some(())
             }
+            Restored::Producer { queue, producer, epoch, instance, opened_at, last, uses } => {
+                let sessions = &mut self.queues.get_mut(queue)?.producers;
+                sessions.open(producer, *epoch, instance, *opened_at);
+                let session = sessions.by_epoch_mut(*epoch)?;
+                session.last = *last;
+                session.uses = uses.iter().copied().collect();
+                Some(())
+            }
             Restored::Reader { .. } | Restored::Claim { .. } | Restored::EndedClaim { .. } | Restored::Value { .. } => {
                 self.restore_reader(piece)
             }
@@ -168,6 +176,7 @@ impl State {
             | Restored::Message { .. }
             | Restored::FreeGroup { .. }
             | Restored::Key { .. }
+            | Restored::Producer { .. }
             | Restored::PastCommit { .. } => return None,
         }
         Some(())

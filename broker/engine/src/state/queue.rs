@@ -8,6 +8,7 @@ use crate::{
     state::{
         keys::Keys,
         message::{Hold, Lease, Message},
+        producers::Producers,
         reader::{PastCommits, Reader},
     },
     words::{ActiveTime, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp},
@@ -36,6 +37,7 @@ pub(crate) struct Queue {
     pub(crate) delayed: u64,
     pub(crate) bytes: u64,
     pub(crate) keys: Keys,
+    pub(crate) producers: Producers,
     pub(crate) readers: BTreeMap<Label, Reader>,
     pub(crate) commits: PastCommits,
 }
@@ -72,6 +74,7 @@ impl Queue {
             delayed: 0,
             bytes: 0,
             keys: Keys::default(),
+            producers: Producers::default(),
             readers: BTreeMap::new(),
             commits: PastCommits::default(),
         }

@@ -2,12 +2,13 @@
 //! way; sequence numbers and epochs only rise; what was deleted is never delivered again; a strict group has one holder
 //! and loses no place in its order. The ledger knows neither the engine's state nor the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_engine::{
     Engine, Event, GroupDelivery,
     command::QueueRef,
-    words::{Epoch, GroupId, QueueGeneration, QueueName, SequenceNumber},
+    event::NumberUsed,
+    words::{Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber},
 };
 
 use crate::model::ensure;
@@ -37,6 +38,10 @@ struct Book {
     waiting: BTreeMap<u64, Waiting>,
     ended: BTreeMap<u64, Fate>,
     claims: BTreeMap<(u64, u64), Vec<u64>>,
+    /// Of each epoch in force: the producer's name, and its last number.
+    sessions: BTreeMap<u64, (Label, u64)>,
+    /// Messages that were stored under a number.
+    numbered: BTreeSet<u64>,
     last_sequence: u64,
     last_epoch: u64,
 }
@@ -75,6 +80,9 @@ impl Ledger {
             | Event::VisibilityChanged { queue, .. }
             | Event::MessagesExpired { queue, .. }
             | Event::KeysForgotten { queue, .. }
+            | Event::ProducerOpened { queue, .. }
+            | Event::NumbersUsed { queue, .. }
+            | Event::ProducerForgotten { queue, .. }
             | Event::ReaderOpened { queue, .. }
             | Event::ReaderDropped { queue, .. }
             | Event::ClaimOpened { queue, .. }
@@ -122,7 +130,8 @@ impl Ledger {
 impl Book {
     fn new(name: QueueName, strict: bool) -> Self {
         let (waiting, ended, claims) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { name, strict, waiting, ended, claims, last_sequence: 0, last_epoch: 0 }
+        let (sessions, numbered) = (BTreeMap::new(), BTreeSet::new());
+        Self { name, strict, waiting, ended, claims, sessions, numbered, last_sequence: 0, last_epoch: 0 }
     }
 
     fn enter(&mut self, event: &Event) -> Result<(), String> {
@@ -185,6 +194,17 @@ impl Book {
                 epochs.iter().try_for_each(|(_, epoch)| self.raise(*epoch))
             }
             Event::ClaimTaken { epoch, .. } => self.raise(*epoch),
+            Event::ProducerOpened { producer, epoch, .. } => {
+                self.raise(*epoch)?;
+                let last = self.sessions.iter().find(|(_, (name, _))| name == producer).map(|(epoch, _)| *epoch);
+                let last = last.and_then(|epoch| self.sessions.remove(&epoch)).map_or(0, |(_, last)| last);
+                self.sessions.insert(epoch.0, (producer.clone(), last));
+                Ok(())
+            }
+            Event::NumbersUsed { epoch, first, uses, .. } => self.use_numbers(*epoch, first.0, uses),
+            Event::ProducerForgotten { epoch, .. } => {
+                self.sessions.remove(&epoch.0).map(drop).ok_or_else(|| "a session was forgotten twice".to_owned())
+            }
             Event::Ticked { .. }
             | Event::Resumed { .. }
             | Event::QueueCreated { .. }
@@ -202,6 +222,19 @@ impl Book {
         ensure!(sequence.0 > self.last_sequence, "sequence number {sequence} was used before");
         self.last_sequence = sequence.0;
         self.waiting.insert(sequence.0, Waiting { group, holder: None, delayed });
+        Ok(())
+    }
+
+    /// Numbers of a session are used once each, without a gap, under its newest epoch; what is stored under one was
+    /// accepted, and is no other number's unless it is a duplicate (B3).
+    fn use_numbers(&mut self, epoch: Epoch, first: u64, uses: &[NumberUsed]) -> Result<(), String> {
+        let (name, last) = self.sessions.get_mut(&epoch.0).ok_or("numbers of a fenced epoch")?;
+        ensure!(first == *last + 1, "number {first} of {name} after {last}");
+        *last += uses.len() as u64;
+        for (sequence, duplicate) in uses.iter().filter_map(|used| used.outcome.ok()) {
+            ensure!(sequence.0 <= self.last_sequence, "{sequence} has a number, but was never stored");
+            ensure!(duplicate || self.numbered.insert(sequence.0), "{sequence} has two numbers");
+        }
         Ok(())
     }
 

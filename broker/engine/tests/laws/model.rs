@@ -5,6 +5,7 @@
 mod commit;
 mod dead_letters;
 mod messages;
+mod producers;
 mod readers;
 
 use lockstep_engine::{
@@ -16,6 +17,7 @@ use lockstep_engine::{
 };
 
 pub(crate) use commit::PastCommit;
+pub(crate) use producers::Producer;
 pub(crate) use readers::Reader;
 
 /// Fails with a text unless a condition holds.
@@ -74,6 +76,7 @@ pub(crate) struct Queue {
     pub(crate) last_epoch: u64,
     pub(crate) last_reader: u64,
     pub(crate) free_since: Vec<(GroupId, Stamp)>,
+    pub(crate) producers: Vec<Producer>,
     pub(crate) readers: Vec<Reader>,
     pub(crate) commits: Vec<PastCommit>,
 }
@@ -142,6 +145,7 @@ impl Model {
             last_epoch: 0,
             last_reader: 0,
             free_since: Vec::new(),
+            producers: Vec::new(),
             readers: Vec::new(),
             commits: Vec::new(),
         });
@@ -263,6 +267,7 @@ impl Model {
         let sources =
             engine.dead_letter_sources(&reference, "", usize::MAX).map_err(|rejected| rejected.to_string())?;
         ensure!(sources == self.sources_of(&queue.name), "dead-letter sources {sources:?}");
+        producers::compare(engine, queue, &reference)?;
         self.compare_readers(engine, queue, &reference)
     }
 

@@ -166,6 +166,14 @@ impl Run {
                 let given = self.apply(command)?;
                 same(&given.reply, &self.model.change_visibility(command, &turn))
             }
+            Step::OpenProducer(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.open_producer(command, self.now))
+            }
+            Step::ForgetProducer(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.forget_producer(command))
+            }
             Step::OpenReader(command) => {
                 let given = self.apply(command)?;
                 same(&given.reply, &self.model.open_reader(command))

@@ -5,12 +5,12 @@ use lockstep_engine::{
     AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{
         Abandon, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, Delete, DeleteQueue, DropReader,
-        OpenReader, Output, PurgeQueue, QueueRef, ReaderRef, Receive, Send, SendEntry, SetQueueAttributes, TakeClaim,
-        ValueChange,
+        ForgetProducer, OpenProducer, OpenReader, Output, PurgeQueue, QueueRef, ReaderRef, Receive, Send, SendEntry,
+        SendSession, SetQueueAttributes, TakeClaim, ValueChange,
     },
     words::{
         ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId,
-        Receipt, SequenceNumber, ValueKey,
+        Receipt, SendNumber, SequenceNumber, ValueKey,
     },
 };
 
@@ -27,6 +27,8 @@ pub(crate) enum Step {
     Receive(Receive),
     Delete(Delete),
     ChangeVisibility(ChangeVisibility),
+    OpenProducer(OpenProducer),
+    ForgetProducer(ForgetProducer),
     OpenReader(OpenReader),
     Claim(Claim),
     TakeClaim(TakeClaim),
@@ -129,7 +131,18 @@ impl Workload {
         let queue = &model.queues[place];
         let reference = self.reference(queue);
         match self.rng.u32(0..1_000) {
-            0..250 => Step::Send(self.send(reference)),
+            0..160 => Step::Send(self.send(reference)),
+            160..230 => Step::Send(self.send_numbered(queue, reference)),
+            230..247 => Step::OpenProducer(OpenProducer {
+                queue: reference,
+                producer: label(self.pick_of(["day", "day", "night"])),
+                instance: label(self.pick_of(["first", "first", "second"])),
+            }),
+            247..250 => Step::ForgetProducer(ForgetProducer {
+                queue: reference,
+                producer: label(self.pick_of(["day", "night"])),
+                epoch: if self.rng.bool() { Some(Epoch(self.rng.u64(0..queue.last_epoch + 2))) } else { None },
+            }),
             250..420 => Step::Receive(Receive {
                 queue: reference,
                 max_messages: self.pick_of([1, 1, 2, 3, 5, 10, 1_000]),
@@ -283,12 +296,49 @@ impl Workload {
         }
         let many = self.pick_of([1, 1, 2, 4]);
         let entries = (0..many).map(|_| self.entry()).collect();
-        let send = Send { queue, entries };
+        let send = Send { queue, session: None, entries };
+        self.remember(send)
+    }
+
+    fn remember(&mut self, send: Send) -> Send {
         self.sends.push(send.clone());
         if self.sends.len() > 30 {
             self.sends.remove(0);
         }
         send
+    }
+
+    /// Messages under the next numbers of a session; or under earlier ones, some of them changed; or under a gap.
+    fn send_numbered(&mut self, queue: &Queue, reference: QueueRef) -> Send {
+        let Some(producer) = self.pick(&queue.producers).cloned() else { return self.send(reference) };
+        let many = if self.one_in(40) { 600 } else { self.pick_of([1, 1, 2, 4]) };
+        let last = producer.used.len() as u64;
+        let first = match self.rng.u32(0..20) {
+            0..14 => last + 1,
+            14..18 => last.saturating_sub(self.rng.u64(0..3)).max(1),
+            18 => self.rng.u64(1..last + 3),
+            19.. => last + 2,
+        };
+        let again = self.pick(&self.sends.clone()).filter(|send| send.session.is_some() && self.rng.bool()).cloned();
+        if let Some(again) = again {
+            return again;
+        }
+        let mut entries: Vec<SendEntry> = (0..many).map(|_| self.entry()).collect();
+        if many > 4 {
+            entries.iter_mut().for_each(|entry| entry.size = entry.size.min(20));
+        }
+        let digests = (first..).zip(&entries).map(|(number, _)| self.numbered_digest(&producer.used, number));
+        let digests = digests.collect();
+        let epoch = if self.one_in(12) { self.rng.u64(0..queue.last_epoch + 2) } else { producer.epoch };
+        let session = SendSession { producer: producer.name, epoch: Epoch(epoch), first: SendNumber(first), digests };
+        let send = Send { queue: reference, session: Some(session), entries };
+        if many > 4 { send } else { self.remember(send) }
+    }
+
+    /// Mostly the digest that a used number has.
+    fn numbered_digest<T>(&mut self, used: &[(ContentDigest, T)], number: u64) -> ContentDigest {
+        let known = used.get(usize::try_from(number - 1).expect("few numbers")).map(|(digest, _)| *digest);
+        known.filter(|_| !self.one_in(15)).unwrap_or_else(|| ContentDigest([self.rng.u8(1..4); 16]))
     }
 
     /// Of the receipts that live mostly; sometimes an old one, or one that never was.

@@ -73,7 +73,9 @@ fn q2_q3_what_a_dead_letter_keeps_and_what_begins_anew() {
 #[test]
 fn q3_the_keys_of_the_dead_letter_queue_swallow_nothing() {
     let mut world = with_letters(1);
-    world.ask(&Send { queue: queue(DEAD), entries: vec![entry("g", "same")] }).expect("sent")[0].clone().expect("new");
+    world.ask(&Send { queue: queue(DEAD), session: None, entries: vec![entry("g", "same")] }).expect("sent")[0]
+        .clone()
+        .expect("new");
     world.send(entry("g", "same")).expect("new");
     fail(&mut world, 1, 1);
     assert_eq!(world.receive(1), []);

@@ -132,7 +132,7 @@ fn s10_a_delay_of_its_own_is_refused_and_zero_means_that_of_the_queue() {
 fn s10_a_refused_delay_stops_the_later_entries_of_its_group() {
     let mut world = World::with(strict());
     let entries = vec![own_delay(SECOND), entry("g", "next"), entry("h", "other")];
-    let outcomes = world.ask(&Send { queue: queue(QUEUE), entries }).expect("a queue");
+    let outcomes = world.ask(&Send { queue: queue(QUEUE), session: None, entries }).expect("a queue");
     assert_eq!(outcomes[0], Err(Rejected::DelayNotAllowed));
     assert_eq!(outcomes[1], Err(Rejected::EarlierRejected));
     assert!(outcomes[2].is_ok());

@@ -10,6 +10,7 @@ mod limits;
 mod order;
 mod receipts;
 mod sends;
+mod sessions;
 mod strict;
 mod time;
 mod world;

@@ -241,7 +241,7 @@ impl World {
     }
 
     pub(crate) fn send_all(&mut self, entries: Vec<SendEntry>) -> Vec<Result<Accepted, Rejected>> {
-        self.ask(&Send { queue: queue(QUEUE), entries }).expect("the queue is there")
+        self.ask(&Send { queue: queue(QUEUE), session: None, entries }).expect("the queue is there")
     }
 
     pub(crate) fn send(&mut self, entry: SendEntry) -> Result<Accepted, Rejected> {

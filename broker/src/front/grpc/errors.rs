@@ -35,6 +35,12 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::DelayNotAllowed => (Code::InvalidArgument, "DELAY_NOT_ALLOWED", "S10"),
         Rejected::DeduplicationIdMissing => (Code::InvalidArgument, "DEDUPLICATION_ID_MISSING", "S2"),
         Rejected::EarlierRejected => (Code::FailedPrecondition, "EARLIER_REJECTED", "H1"),
+        Rejected::ProducerNotFound => (Code::NotFound, "PRODUCER_NOT_FOUND", "B3"),
+        Rejected::ProducerFenced { .. } => (Code::FailedPrecondition, "PRODUCER_FENCED", "B3"),
+        Rejected::SendNumberInvalid { .. } => (Code::FailedPrecondition, "SEND_NUMBER_INVALID", "B3"),
+        Rejected::SendNumberConflict { .. } => (Code::AlreadyExists, "SEND_NUMBER_CONFLICT", "B3"),
+        Rejected::AlreadyAccepted => (Code::AlreadyExists, "ALREADY_ACCEPTED", "B3"),
+        Rejected::TooManyProducers => (Code::ResourceExhausted, "TOO_MANY_PRODUCERS", "B3"),
         Rejected::StorageFull => (Code::ResourceExhausted, "STORAGE_FULL", "H5"),
         Rejected::ReceiptForeign => (Code::InvalidArgument, "RECEIPT_FOREIGN", "R4"),
         Rejected::ReceiptExpired => (Code::FailedPrecondition, "RECEIPT_EXPIRED", "R3"),
@@ -77,9 +83,13 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
         }
         Rejected::MessageTooLong { limit } => vec![("limit", limit.to_string())],
         Rejected::EarlierInFlight { blocking } => vec![("sequence_number", blocking.to_string())],
-        Rejected::ReaderFenced { given, current } | Rejected::ClaimFenced { given, current } => {
+        Rejected::ReaderFenced { given, current }
+        | Rejected::ClaimFenced { given, current }
+        | Rejected::ProducerFenced { given, current } => {
             vec![("given", given.to_string()), ("current", current.to_string())]
         }
+        Rejected::SendNumberInvalid { given, next } => vec![("given", given.to_string()), ("next", next.to_string())],
+        Rejected::SendNumberConflict { number } => vec![("number", number.to_string())],
         Rejected::ClaimNumberInvalid { next } => vec![("next", next.to_string())],
         Rejected::OutputRefused { index, reason } => {
             vec![("index", index.to_string()), ("output_reason", code(reason).1.into())]
@@ -90,6 +100,9 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
         | Rejected::DelayNotAllowed
         | Rejected::DeduplicationIdMissing
         | Rejected::EarlierRejected
+        | Rejected::ProducerNotFound
+        | Rejected::AlreadyAccepted
+        | Rejected::TooManyProducers
         | Rejected::StorageFull
         | Rejected::ReceiptForeign
         | Rejected::ReceiptExpired

@@ -5,11 +5,14 @@ use lockstep_engine::{
     AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{QueueRef, ReaderRef},
     limits as engine_limits,
-    words::{ClaimNumber, DeduplicationId, Epoch, GroupId, Label, QueueGeneration, QueueName},
+    words::{ClaimNumber, DeduplicationId, Epoch, GroupId, Label, QueueGeneration, QueueName, SendNumber},
 };
 use lockstep_proto::v1;
 
-use crate::{failure::Invalid, handle::NewMessage};
+use crate::{
+    failure::Invalid,
+    handle::{NewMessage, NewSession},
+};
 
 type Parsed<T> = Result<T, Invalid>;
 
@@ -113,6 +116,16 @@ pub(super) fn message(entry: Option<v1::SendEntry>) -> Parsed<NewMessage> {
 /// Names the entry of a batch that is meant.
 pub(super) fn in_entry(index: usize) -> impl FnOnce(Invalid) -> Invalid {
     move |invalid| Invalid { message: format!("entry {index}: {}", invalid.message), ..invalid }
+}
+
+/// The numbers of a send within a session (B3).
+pub(super) fn session(given: v1::SendSession) -> Parsed<NewSession> {
+    let v1::SendSession { producer, epoch, first_number } = given;
+    Ok(NewSession {
+        producer: Label::parse(&producer)?,
+        epoch: Epoch(required("session.epoch", epoch, "B3")?),
+        first: SendNumber(required("session.first_number", first_number, "B3")?),
+    })
 }
 
 /// The bytes of a message that count in a request's sum: its body and its ids (H1).

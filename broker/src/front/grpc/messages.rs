@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Invalid},
+    handle::{NewMessage, NewSession},
     limits,
 };
 
@@ -45,6 +46,19 @@ impl Services {
             Err(rejected) => Outcome::Refused(refusal(&rejected, &self.handle, None)),
         };
         v1::SendResult { outcome: Some(outcome) }
+    }
+
+    async fn send_all(
+        &self,
+        queue: QueueRef,
+        session: Option<NewSession>,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<Result<Accepted, Rejected>>, Status> {
+        let sent = match session {
+            Some(session) => self.handle.send_numbered(queue, session, messages).await,
+            None => self.handle.send(queue, messages).await,
+        };
+        sent.map_err(|failure| self.refuse(&failure))
     }
 
     async fn delete_all(
@@ -84,17 +98,19 @@ fn timeout(entry: &v1::VisibilityEntry) -> Result<u64, Invalid> {
 #[tonic::async_trait]
 impl Messages for Services {
     async fn send(&self, request: Request<v1::SendRequest>) -> Answered<v1::SendResponse> {
-        let v1::SendRequest { queue, queue_generation, entry } = request.into_inner();
+        let v1::SendRequest { queue, queue_generation, entry, session } = request.into_inner();
         let queue = parsed(input::queue(&queue, queue_generation))?;
+        let session = parsed(session.map(input::session).transpose())?;
         let message = parsed(input::message(entry))?;
-        let outcomes = self.handle.send(queue, vec![message]).await.map_err(|failure| self.refuse(&failure))?;
+        let outcomes = self.send_all(queue, session, vec![message]).await?;
         let accepted = self.single(outcomes, None)?;
         Ok(Response::new(v1::SendResponse { accepted: Some(output::accepted(&self.handle, &accepted)) }))
     }
 
     async fn send_batch(&self, request: Request<v1::SendBatchRequest>) -> Answered<v1::SendBatchResponse> {
-        let v1::SendBatchRequest { queue, queue_generation, entries } = request.into_inner();
+        let v1::SendBatchRequest { queue, queue_generation, entries, session } = request.into_inner();
         let queue = parsed(input::queue(&queue, queue_generation))?;
+        let session = parsed(session.map(input::session).transpose())?;
         parsed(input::batch(entries.len(), engine_limits::BATCH_ENTRIES))?;
         let message = |(index, entry)| input::message(Some(entry)).map_err(input::in_entry(index));
         let messages: Vec<_> = parsed(entries.into_iter().enumerate().map(message).collect())?;
@@ -102,7 +118,7 @@ impl Messages for Services {
         if messages.len() > 1 {
             parsed(input::sum(messages.iter().map(input::message_bytes).sum()))?;
         }
-        let outcomes = self.handle.send(queue, messages).await.map_err(|failure| self.refuse(&failure))?;
+        let outcomes = self.send_all(queue, session, messages).await?;
         let results = outcomes.into_iter().map(|outcome| self.send_result(outcome)).collect();
         Ok(Response::new(v1::SendBatchResponse { results }))
     }

@@ -8,6 +8,7 @@ mod explain;
 mod input;
 mod messages;
 mod output;
+mod producers;
 mod queues;
 mod readers;
 
@@ -15,7 +16,7 @@ use lockstep_proto::{
     DESCRIPTORS,
     v1::{
         clock_server::ClockServer, dead_letters_server::DeadLettersServer, messages_server::MessagesServer,
-        queues_server::QueuesServer, readers_server::ReadersServer,
+        producers_server::ProducersServer, queues_server::QueuesServer, readers_server::ReadersServer,
     },
 };
 use tonic::service::Routes;
@@ -34,6 +35,7 @@ pub(super) async fn routes(handle: Handle) -> Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<QueuesServer<Services>>().await;
     health.set_serving::<MessagesServer<Services>>().await;
+    health.set_serving::<ProducersServer<Services>>().await;
     health.set_serving::<ReadersServer<Services>>().await;
     health.set_serving::<DeadLettersServer<Services>>().await;
     health.set_serving::<ClockServer<Services>>().await;
@@ -49,5 +51,6 @@ pub(super) async fn routes(handle: Handle) -> Routes {
         .add_service(MessagesServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(DeadLettersServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(ReadersServer::new(services.clone()).max_decoding_message_size(most))
+        .add_service(ProducersServer::new(services.clone()).max_decoding_message_size(most))
         .add_service(ClockServer::new(services))
 }

@@ -3,7 +3,7 @@
 use lockstep_engine::{
     Attributes, DeduplicationScope, GroupDelivery, RedriveAllow,
     reply::{Accepted, Claimed, OpenClaim, Origin},
-    view::{MessageState, QueueView, ReaderView},
+    view::{MessageState, ProducerView, QueueView, ReaderView},
 };
 use lockstep_proto::v1;
 
@@ -123,6 +123,17 @@ pub(super) fn peeked(message: Peeked) -> v1::PeekedMessage {
         visible_unix_ms,
         reader,
         dead_letter_source: source(peeked.origin.as_ref()),
+    }
+}
+
+pub(super) fn producer(view: &ProducerView) -> v1::ProducerDescription {
+    v1::ProducerDescription {
+        producer: view.name.to_string(),
+        epoch: view.epoch.0,
+        instance: view.instance.to_string(),
+        last_number: view.last.0,
+        opened_unix_ms: view.opened_at.0,
+        queue_generation: view.queue.0,
     }
 }
 

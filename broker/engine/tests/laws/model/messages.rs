@@ -32,6 +32,9 @@ impl Model {
         turn: &mut Turn,
     ) -> Result<Vec<Result<Accepted, Rejected>>, Rejected> {
         let place = self.find(&command.queue)?;
+        if let Some(session) = &command.session {
+            return self.send_numbered(place, command, session, turn);
+        }
         let mut stopped: Vec<GroupId> = Vec::new();
         let mut outcomes = Vec::new();
         for (index, entry) in command.entries.iter().enumerate() {
