@@ -56,7 +56,7 @@ fn lives_a_second(groups: u64, batch: u64) -> f64 {
         });
         bench.apply(&Send { queue: queue.clone(), session: None, entries: entries.collect() });
         let max_messages = u32::try_from(batch).expect("a small batch");
-        let delivered = bench.apply(&Receive { queue: queue.clone(), max_messages, visibility: None });
+        let delivered = bench.apply(&Receive { queue: queue.clone(), max_messages, visibility: None, attempt: None });
         let receipts = delivered.iter().map(|message| Receipt {
             generation: message.generation,
             sequence: message.sequence,

@@ -27,6 +27,9 @@ pub(crate) struct ReceiveArgs {
     /// Hide them so long, 0 to 43200 seconds; the queue's own timeout when absent.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=43200))]
     visibility_timeout: Option<u32>,
+    /// Receive under this id: for 5 minutes a repeat gives the same messages and receipt handles (R7).
+    #[arg(long, value_name = "ID", conflicts_with = "all")]
+    attempt_id: Option<String>,
     /// Delete each message once it is printed.
     #[arg(long)]
     delete: bool,
@@ -101,6 +104,9 @@ pub(crate) async fn run(args: ReceiveArgs, global: &Global) -> anyhow::Result<()
     };
     if let Some(seconds) = args.visibility_timeout {
         consumer = consumer.visibility_timeout(std::time::Duration::from_secs(seconds.into()));
+    }
+    if let Some(id) = &args.attempt_id {
+        consumer = consumer.attempt_id(id);
     }
     let consumer: Consumer = consumer.build();
     loop {

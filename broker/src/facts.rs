@@ -23,6 +23,8 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
         | Event::QueueDeleted { .. }
         | Event::DelaysElapsed { .. }
         | Event::MessagesReceived { .. }
+        | Event::AttemptNoted { .. }
+        | Event::AttemptRepeated { .. }
         | Event::MessagesReturned { .. }
         | Event::MessagesDeleted { .. }
         | Event::VisibilityChanged { .. }
@@ -57,6 +59,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         | Event::MessagesReturned { queue, .. }
         | Event::MessagesDeleted { queue, .. }
         | Event::VisibilityChanged { queue, .. }
+        | Event::AttemptRepeated { queue, .. }
         | Event::MessagesExpired { queue, .. }
         | Event::ReaderOpened { queue, .. }
         | Event::ReaderDropped { queue, .. }
@@ -67,6 +70,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         | Event::Resumed { .. }
         | Event::QueueCreated { .. }
         | Event::MessagesReceived { .. }
+        | Event::AttemptNoted { .. }
         | Event::KeysForgotten { .. }
         | Event::ProducerOpened { .. }
         | Event::NumbersUsed { .. }
@@ -109,6 +113,8 @@ pub(crate) fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration,
         | Event::QueuePurged { .. }
         | Event::QueueDeleted { .. }
         | Event::VisibilityChanged { .. }
+        | Event::AttemptNoted { .. }
+        | Event::AttemptRepeated { .. }
         | Event::DelaysElapsed { .. }
         | Event::KeysForgotten { .. }
         | Event::ProducerOpened { .. }

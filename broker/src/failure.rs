@@ -36,6 +36,7 @@ impl From<WordError> for Invalid {
             "queue name" => ("QUEUE_NAME_INVALID", "L1"),
             "message group id" => ("MESSAGE_GROUP_ID_INVALID", "L5"),
             "message deduplication id" => ("MESSAGE_DEDUPLICATION_ID_INVALID", "L5"),
+            "receive request attempt id" => ("RECEIVE_ATTEMPT_ID_INVALID", "L5"),
             "value key" => ("VALUE_KEY_INVALID", "B1"),
             _ => ("NAME_INVALID", "B6"),
         };

@@ -2,8 +2,8 @@
 //! Hashes only; nothing here is random, stored or secret.
 
 use lockstep_engine::words::{
-    ClaimNumber, ContentDigest, DeduplicationId, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, SendNumber,
-    SequenceNumber,
+    AttemptId, AttemptKey, ClaimNumber, ContentDigest, DeduplicationId, DeduplicationKey, Epoch, GroupId, Label,
+    QueueGeneration, SendNumber, SequenceNumber,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -111,6 +111,12 @@ pub fn message_digest(group: &GroupId, id: Option<&DeduplicationId>, body: &[u8]
         None => hash,
     };
     ContentDigest(half(&hash.finalize()))
+}
+
+/// The key of a receive request attempt id (R7).
+#[must_use]
+pub fn attempt_key(id: &AttemptId) -> AttemptKey {
+    AttemptKey(half(&Sha256::digest(id.as_str())))
 }
 
 /// The first 128 bits of a SHA-256.

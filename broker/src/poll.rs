@@ -7,7 +7,7 @@ use lockstep_engine::{
     limits,
     reply::{Claimed, Delivered},
     view::PeekedMessage,
-    words::{GroupId, QueueGeneration, SequenceNumber, Timestamp},
+    words::{AttemptKey, GroupId, QueueGeneration, SequenceNumber, Timestamp},
 };
 
 use crate::{
@@ -36,6 +36,16 @@ pub(crate) trait Question: Send + 'static {
     /// Whether it is a receive: where one finds nothing, none does.
     fn is_receive(&self) -> bool {
         false
+    }
+
+    /// The attempt under which it receives (R7).
+    fn attempt(&self) -> Option<AttemptKey> {
+        None
+    }
+
+    /// The answer when there is none to give, for questions that can be replaced (H8).
+    fn nothing() -> Option<Self::Reply> {
+        None
     }
 
     /// Asks; `last` when it will not be asked again.
@@ -83,8 +93,8 @@ impl<Q: Question> Request for Poll<Q> {
         match (self.question.ask(engine, context, last), queue) {
             (Asked::Nothing(_, again_at, events), Some(queue)) if !last => {
                 let wake_at = again_at.map_or(deadline, |at| at.min(deadline));
-                let receive = self.question.is_receive();
-                Ran::Parked(self, Parking { queue, wake_at, receive }, events)
+                let (receive, attempt) = (self.question.is_receive(), self.question.attempt());
+                Ran::Parked(self, Parking { queue, wake_at, receive, attempt }, events)
             }
             (Asked::Nothing(reply, _, events), queue) => {
                 let empty = queue.filter(|_| self.question.is_receive());
@@ -99,6 +109,14 @@ impl<Q: Question> Request for Poll<Q> {
                 held: Held::new(self.answer, decision.reply.map_err(Failure::Rejected)),
             }),
         }
+    }
+
+    fn attempt(&self, engine: &Engine) -> Option<(QueueGeneration, AttemptKey)> {
+        engine.generation(&self.question.queue().name).zip(self.question.attempt())
+    }
+
+    fn replaced(self: Box<Self>) -> Option<Held> {
+        Q::nothing().map(|reply| Held::new(self.answer, Ok(reply)))
     }
 
     fn fail(self: Box<Self>, failure: Failure) {
@@ -121,6 +139,14 @@ impl Question for Receive {
 
     fn is_receive(&self) -> bool {
         true
+    }
+
+    fn attempt(&self) -> Option<AttemptKey> {
+        self.attempt
+    }
+
+    fn nothing() -> Option<Self::Reply> {
+        Some(Vec::new())
     }
 
     fn ask(&mut self, engine: &Engine, context: &Context, _last: bool) -> Asked<Self::Reply> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use lockstep_engine::{
     Engine, Event,
     command::{Command, Context},
-    words::{QueueGeneration, Timestamp},
+    words::{AttemptKey, QueueGeneration, Timestamp},
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -66,6 +66,8 @@ pub(crate) struct Parking {
     pub(crate) wake_at: Timestamp,
     /// Whether it is a receive: where one finds nothing, none does.
     pub(crate) receive: bool,
+    /// Under which attempt it came; a later poll under the same replaces it (H8).
+    pub(crate) attempt: Option<AttemptKey>,
 }
 
 /// A request has its answer, or waits on.
@@ -94,6 +96,16 @@ pub(crate) trait Request: Send {
 
     /// Runs it; `may_wait` is false when the broker is about to stop.
     fn run(self: Box<Self>, engine: &Engine, context: &Context, may_wait: bool) -> Ran;
+
+    /// The queue and the attempt under which it would receive.
+    fn attempt(&self, _engine: &Engine) -> Option<(QueueGeneration, AttemptKey)> {
+        None
+    }
+
+    /// Answers nothing: a later poll under the same attempt took its place (H8).
+    fn replaced(self: Box<Self>) -> Option<Held> {
+        None
+    }
 
     /// Answers it without running it.
     fn fail(self: Box<Self>, failure: Failure);

@@ -159,6 +159,7 @@ impl Turn {
                 return requests.is_empty();
             };
             if !request.is_gone() {
+                self.replace(work, &*request);
                 match self.try_request(work, request) {
                     Ran::Done(outcome) => self.apply(work, outcome),
                     Ran::Parked(request, parking, events) => {
@@ -169,6 +170,15 @@ impl Turn {
             }
         }
         requests.is_empty()
+    }
+
+    /// A receive replaces the one that waits under the same attempt id, which answers nothing (H8).
+    fn replace(&mut self, work: &mut Work, by: &dyn Request) {
+        if let Some(attempt) = by.attempt(&self.engine)
+            && let Some(waiting) = self.waiting.of_attempt(attempt)
+        {
+            work.held.extend(waiting.replaced());
+        }
     }
 
     /// Tries the polls of queues that changed, in the order of their arrival, then those whose time has come.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockstep_engine::words::{QueueGeneration, Timestamp};
+use lockstep_engine::words::{AttemptKey, QueueGeneration, Timestamp};
 
 use crate::request::{Parking, Request};
 
@@ -33,6 +33,8 @@ impl Line {
 pub(crate) struct Waiting {
     lines: BTreeMap<QueueGeneration, Line>,
     alarms: BTreeSet<(Timestamp, Ticket, QueueGeneration, bool)>,
+    /// Receives that came under an attempt id.
+    attempts: BTreeMap<(QueueGeneration, AttemptKey), Ticket>,
     last_ticket: Ticket,
 }
 
@@ -56,6 +58,9 @@ impl Waiting {
     /// A poll that was tried in vain keeps its place.
     pub(crate) fn put_back(&mut self, ticket: Ticket, request: Box<dyn Request>, parking: Parking) {
         self.alarms.insert((parking.wake_at, ticket, parking.queue, parking.receive));
+        if let Some(attempt) = parking.attempt {
+            self.attempts.insert((parking.queue, attempt), ticket);
+        }
         let line = self.lines.entry(parking.queue).or_default();
         line.of(parking.receive).insert(ticket, Waiter { request, parking });
     }
@@ -77,6 +82,12 @@ impl Waiting {
             (None, None) => return None,
         };
         Some((ticket, self.take(queue, ticket, receive)))
+    }
+
+    /// The receive that waits under an attempt id.
+    pub(crate) fn of_attempt(&mut self, attempt: (QueueGeneration, AttemptKey)) -> Option<Box<dyn Request>> {
+        let ticket = *self.attempts.get(&attempt)?;
+        Some(self.take(attempt.0, ticket, true))
     }
 
     /// A poll whose alarm is due at `now`.
@@ -112,6 +123,9 @@ impl Waiting {
             self.lines.remove(&queue);
         }
         self.alarms.remove(&(waiter.parking.wake_at, ticket, queue, receive));
+        if let Some(attempt) = waiter.parking.attempt {
+            self.attempts.remove(&(queue, attempt));
+        }
         waiter.request
     }
 }

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use lockstep_proto::v1;
+use uuid::Uuid;
 
 use crate::{
     Client, Error,
@@ -10,6 +11,8 @@ use crate::{
     delivery::{Deleted, Delivery},
 };
 
+/// Why a repeat was refused: what the first try delivered is not held as it was any more (R7).
+const TOO_LATE: &str = "RECEIVE_ATTEMPT_INVALID";
 /// The most entries of one call (H1).
 const MAX_ENTRIES: usize = 1_000;
 
@@ -21,6 +24,7 @@ pub struct ConsumerBuilder {
     max_messages: u32,
     wait: Option<Duration>,
     visibility_timeout: Option<Duration>,
+    attempt_id: Option<String>,
 }
 
 impl ConsumerBuilder {
@@ -31,6 +35,7 @@ impl ConsumerBuilder {
             max_messages: 10,
             wait: Some(Duration::from_secs(20)),
             visibility_timeout: None,
+            attempt_id: None,
         }
     }
 
@@ -64,6 +69,15 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Receives under this attempt id (1 to 128 characters as a message group, L5) instead of a new random one each
+    /// time: for 5 minutes every receive answers what the first one delivered (R7). For a caller that wants the lost
+    /// answer of its own former life.
+    #[must_use]
+    pub fn attempt_id(mut self, id: impl Into<String>) -> Self {
+        self.attempt_id = Some(id.into());
+        self
+    }
+
     /// The consumer. Nothing is asked of the broker yet.
     #[must_use]
     pub fn build(self) -> Consumer {
@@ -82,19 +96,32 @@ impl Consumer {
     /// Takes messages, as many as possible of the oldest free group first, then of the next (O1); none when nothing
     /// came within the wait (R1).
     ///
-    /// Not repeated when its answer is lost: that answer may hold messages, and they come again only when their leases
-    /// end. Calling it again after [`Error::Unavailable`] is right; order within a group is safe, because a held group
-    /// waits.
+    /// A lost answer is asked for again, under an attempt id that each receive makes for itself: the same messages come
+    /// under the same receipts, hidden anew and not counted (R7). When that is too late, because a lease ended meanwhile,
+    /// another receive is made. Calling it again after [`Error::Unavailable`] is right; order within a group is safe,
+    /// because a held group waits.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the answer was lost; [`Error::Refused`] for a missing queue or a bad option.
+    /// [`Error::Unavailable`] when no answer came within the retry policy; [`Error::Refused`] for a missing queue or a
+    /// bad option, and with the reason `RECEIVE_ATTEMPT_INVALID` when an attempt id that the caller chose cannot be
+    /// repeated any more.
     pub async fn receive(&self) -> Result<Vec<Delivery>, Error> {
-        let ConsumerBuilder { client, queue, max_messages, wait, visibility_timeout } = &self.options;
+        loop {
+            match self.receive_once().await {
+                Err(Error::Refused { reason, .. }) if reason == TOO_LATE && self.options.attempt_id.is_none() => {}
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn receive_once(&self) -> Result<Vec<Delivery>, Error> {
+        let ConsumerBuilder { client, queue, max_messages, wait, visibility_timeout, attempt_id } = &self.options;
         let request = v1::ReceiveRequest {
             queue: queue.clone(),
             max_messages: *max_messages,
             visibility_timeout_seconds: visibility_timeout.map(seconds),
             wait_seconds: wait.map(seconds),
+            receive_request_attempt_id: attempt_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string()),
         };
         let deliveries = client.receive(request).await?;
         Ok(deliveries.into_iter().map(|read| Delivery::new(client.clone(), queue.clone(), read)).collect())

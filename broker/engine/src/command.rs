@@ -5,8 +5,8 @@
 use crate::{
     AttributeChanges, Event, Rejected, State,
     words::{
-        ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId,
-        Receipt, SendNumber, Timestamp, ValueKey,
+        AttemptKey, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName,
+        ReaderId, Receipt, SendNumber, Timestamp, ValueKey,
     },
 };
 
@@ -196,6 +196,8 @@ pub struct Receive {
     pub max_messages: u32,
     /// The visibility timeout in milliseconds; the queue's when absent.
     pub visibility: Option<u64>,
+    /// Under which key it may be repeated for 5 minutes (R7).
+    pub attempt: Option<AttemptKey>,
 }
 
 /// Deletes received messages, judged as a set.

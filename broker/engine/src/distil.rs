@@ -38,6 +38,12 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
         sequence: value.sequence,
         expires_at: value.expires_at,
     });
+    let attempts = queue.attempts.in_order().map(move |(attempt, noted)| Restored::Attempt {
+        queue: generation,
+        attempt,
+        expires_at: noted.expires_at,
+        messages: noted.messages,
+    });
     let commits = queue.commits.in_order().map(move |(id, past)| Restored::PastCommit {
         queue: generation,
         id: id.clone(),
@@ -61,6 +67,7 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
     std::iter::once(head)
         .chain(distilled_messages(queue))
         .chain(keys)
+        .chain(attempts)
         .chain(commits)
         .chain(producers)
         .chain(queue.readers.iter().flat_map(move |(name, reader)| distilled_reader(queue, name, reader)))

@@ -6,8 +6,8 @@ use crate::{
     Attributes,
     reply::{Accepted, Origin},
     words::{
-        ActiveTime, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
-        QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
+        ActiveTime, AttemptKey, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId,
+        Label, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
     },
 };
 
@@ -141,6 +141,19 @@ pub enum Event {
         visible_at: ActiveTime,
         messages: Vec<Counted>,
     },
+    /// What the receives of one command delivered can be had again under this key (R7).
+    AttemptNoted {
+        queue: QueueGeneration,
+        attempt: AttemptKey,
+        expires_at: ActiveTime,
+        messages: Vec<(SequenceNumber, Epoch)>,
+    },
+    /// The messages of an attempt were delivered once more, uncounted; their leases end anew (R7).
+    AttemptRepeated {
+        queue: QueueGeneration,
+        attempt: AttemptKey,
+        visible_at: ActiveTime,
+    },
     MessagesReturned {
         queue: QueueGeneration,
         cause: ReturnCause,
@@ -159,7 +172,7 @@ pub enum Event {
         queue: QueueGeneration,
         messages: Vec<SequenceNumber>,
     },
-    /// Keys that expired up to here were freed; each was judged by its own time before (H3).
+    /// Keys and attempts that expired up to here were freed; each was judged by its own time before (H3).
     KeysForgotten {
         queue: QueueGeneration,
         through: ActiveTime,
@@ -294,6 +307,13 @@ pub enum Restored {
         opened_at: Timestamp,
         last: SendNumber,
         uses: Vec<NumberUsed>,
+    },
+    /// Without messages: it cannot be repeated any more.
+    Attempt {
+        queue: QueueGeneration,
+        attempt: AttemptKey,
+        expires_at: ActiveTime,
+        messages: Vec<(SequenceNumber, Epoch)>,
     },
     Reader {
         queue: QueueGeneration,

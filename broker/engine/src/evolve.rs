@@ -10,12 +10,13 @@ use crate::{
     event::{Counted, Event},
     state::{
         Due, State,
+        attempts::Attempt,
         keys::Key,
         message::{Hold, Lease, Message},
         queue::Queue,
         reader::PastCommit,
     },
-    words::{ActiveTime, QueueGeneration, SequenceNumber, Timestamp},
+    words::{ActiveTime, AttemptKey, Epoch, QueueGeneration, SequenceNumber, Timestamp},
 };
 
 impl State {
@@ -70,6 +71,11 @@ impl State {
                     dues.insert((*visible_at, queue.generation, Due::Lease(sequence)));
                 }
             }
+            Event::AttemptNoted { queue, attempt, expires_at, messages } => {
+                let noted = Attempt { expires_at: *expires_at, messages: messages.clone() };
+                self.queues.get_mut(queue)?.attempts.insert(*attempt, noted);
+            }
+            Event::AttemptRepeated { queue, attempt, visible_at } => self.repeat(*queue, *attempt, *visible_at)?,
             Event::MessagesReturned { queue, messages, .. } => self.free(*queue, messages)?,
             Event::MessagesDeleted { queue, messages } | Event::MessagesExpired { queue, messages } => {
                 self.remove(*queue, messages)?;
@@ -79,10 +85,15 @@ impl State {
             }
             Event::VisibilityChanged { queue, messages } => {
                 for (sequence, visible_at) in messages {
-                    self.extend(*queue, *sequence, *visible_at)?;
+                    let lease = self.extend(*queue, *sequence, *visible_at)?;
+                    self.queues.get_mut(queue)?.attempts.touch(lease);
                 }
             }
-            Event::KeysForgotten { queue, through } => self.queues.get_mut(queue)?.keys.forget(*through),
+            Event::KeysForgotten { queue, through } => {
+                let found = self.queues.get_mut(queue)?;
+                found.keys.forget(*through);
+                found.attempts.forget(*through);
+            }
             Event::DeliveriesCommitted { queue, id, digest, messages, outputs } => {
                 self.remove(*queue, messages)?;
                 let past = PastCommit { digest: *digest, outputs: outputs.clone() };
@@ -159,10 +170,20 @@ impl State {
         Some(())
     }
 
-    fn extend(&mut self, queue: QueueGeneration, sequence: SequenceNumber, visible_at: ActiveTime) -> Option<()> {
+    /// Moves the end of a lease; its epoch.
+    fn extend(&mut self, queue: QueueGeneration, sequence: SequenceNumber, visible_at: ActiveTime) -> Option<Epoch> {
         let before = self.queues.get_mut(&queue)?.set_visible_at(sequence, visible_at)?;
-        self.dues.remove(&(before, queue, Due::Lease(sequence)));
+        self.dues.remove(&(before.visible_at, queue, Due::Lease(sequence)));
         self.dues.insert((visible_at, queue, Due::Lease(sequence)));
+        Some(before.epoch)
+    }
+
+    /// Moves the ends of all leases of an attempt, which does not end it (R7).
+    fn repeat(&mut self, queue: QueueGeneration, attempt: AttemptKey, visible_at: ActiveTime) -> Option<()> {
+        let messages = self.queues.get(&queue)?.attempts.noted(attempt)?.messages.clone();
+        for (sequence, _) in messages {
+            self.extend(queue, sequence, visible_at)?;
+        }
         Some(())
     }
 

@@ -1,7 +1,11 @@
 //! What is true of every state. Checked after recovery, and by the tests after every step.
 
 use crate::{
-    state::{Due, State, message::Hold, queue::Queue},
+    state::{
+        Due, State,
+        message::{Hold, Message},
+        queue::Queue,
+    },
     words::SequenceNumber,
 };
 
@@ -107,6 +111,10 @@ fn check_messages(queue: &Queue) -> Result<(), String> {
             "{sequence} has {} receives and a first one: {received}",
             message.receives
         );
+    }
+    for (sequence, epoch) in queue.attempts.repeatable().flat_map(|attempt| &attempt.messages) {
+        let lease = queue.messages.get(sequence).and_then(Message::lease);
+        ensure!(lease.is_some_and(|lease| lease.epoch == *epoch), "{sequence} is not as its attempt left it");
     }
     Ok(())
 }

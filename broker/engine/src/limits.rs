@@ -64,6 +64,10 @@ pub const SETTLED_IN_A_TURN: usize = 1_000;
 pub const KEYS_FORGOTTEN_AT_ONCE: usize = 10_000;
 /// How long an expired key may stay in memory, and how often a watermark may be written (H3).
 pub const KEY_LINGER: u64 = 1_000;
+/// How long a receive can be repeated under its attempt id (R7).
+pub const ATTEMPT_WINDOW: u64 = 300_000;
+/// Most attempts remembered in a queue; past it the oldest is forgotten, and its repeat is a receive like any other.
+pub const ATTEMPTS: usize = 100_000;
 /// Longest time without a journalled instant while a lease, key or claim limit lives (H2).
 pub const TICK: u64 = 10_000;
 /// A longer downtime that would expire messages must be accepted by hand (H2).

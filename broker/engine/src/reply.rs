@@ -69,6 +69,12 @@ pub enum Rejected {
     /// H5.
     #[error("no space is left for new messages; receive and delete some, or give the journal more (H5)")]
     StorageFull,
+    /// R7.
+    #[error(
+        "the receive under this attempt id cannot be repeated any more: a message of it was deleted, lapsed or had its \
+         visibility changed; receive under another id (R7)"
+    )]
+    ReceiveAttemptInvalid,
     /// A handle that was never of this queue.
     #[error("the receipt handle is not one of this queue (R4)")]
     ReceiptForeign,

@@ -1,6 +1,7 @@
 //! The whole state of the broker. Only `evolve` writes it; everything else reads. Collections are ordered, so that
 //! behaviour never depends on a hasher.
 
+pub(crate) mod attempts;
 pub(crate) mod keys;
 pub(crate) mod message;
 pub(crate) mod producers;

@@ -94,6 +94,11 @@ text_word!(
     "1 to 128 alphanumeric or punctuation characters, no space (L5)"
 );
 text_word!(
+    /// A receive request attempt id (L5, R7). The engine keeps only its [`AttemptKey`].
+    AttemptId, "receive request attempt id", is_id,
+    "1 to 128 alphanumeric or punctuation characters, no space (L5)"
+);
+text_word!(
     /// The name of a reader, a producer, an instance of either, a worker, or a commit (B3, B6).
     Label, "name", is_label,
     "1 to 80 of A-Z, a-z, 0-9, hyphen and underscore (B6)"
@@ -175,6 +180,10 @@ number_word!(
 /// SHA-256, cut to 128 bits, of a deduplication id (and of its group where the scope is the group): S7, H9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeduplicationKey(pub [u8; 16]);
+
+/// SHA-256, cut to 128 bits, of a receive request attempt id (R7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptKey(pub [u8; 16]);
 
 /// SHA-256, cut to 128 bits, of a commit's content (B1), or of a numbered message's (B3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

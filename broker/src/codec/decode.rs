@@ -5,8 +5,8 @@ use lockstep_engine::{
     Event,
     event::{BurnCause, ReturnCause},
     words::{
-        ActiveTime, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, QueueGeneration, ReaderId,
-        SequenceNumber, Timestamp,
+        ActiveTime, AttemptKey, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, QueueGeneration,
+        ReaderId, SequenceNumber, Timestamp,
     },
 };
 use lockstep_proto::storage::{self as wire, event::Fact};
@@ -41,6 +41,17 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
             queue: QueueGeneration(it.queue),
             messages: words::sequences(&it.sequence_steps),
         }),
+        Fact::AttemptNoted(it) => Ok(Event::AttemptNoted {
+            queue: QueueGeneration(it.queue),
+            attempt: AttemptKey(words::sixteen(&it.attempt)?),
+            expires_at: ActiveTime(it.expires_at_active),
+            messages: words::delivered(&it.sequence_steps, &it.epoch_steps)?,
+        }),
+        Fact::AttemptRepeated(it) => Ok(Event::AttemptRepeated {
+            queue: QueueGeneration(it.queue),
+            attempt: AttemptKey(words::sixteen(&it.attempt)?),
+            visible_at: ActiveTime(it.visible_at_active),
+        }),
         Fact::KeysForgotten(it) => {
             Ok(Event::KeysForgotten { queue: QueueGeneration(it.queue), through: ActiveTime(it.through_active) })
         }
@@ -64,6 +75,7 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::RestoredMessage(it) => restored::message(&it).map(Event::Restored),
         Fact::RestoredFreeGroup(it) => restored::free_group(&it).map(Event::Restored),
         Fact::RestoredKey(it) => restored::key(&it).map(Event::Restored),
+        Fact::RestoredAttempt(it) => restored::attempt(&it).map(Event::Restored),
         Fact::RestoredReader(it) => restored::reader(&it).map(Event::Restored),
         Fact::RestoredClaim(it) => restored::claim(&it).map(Event::Restored),
         Fact::RestoredEndedClaim(it) => restored::ended_claim(it).map(Event::Restored),

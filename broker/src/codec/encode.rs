@@ -5,8 +5,8 @@ use lockstep_engine::{
     event::{BurnCause, Counted, ReturnCause, ValueChanged},
     reply::Accepted,
     words::{
-        ActiveTime, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
-        QueueGeneration, ReaderId, SequenceNumber, Timestamp,
+        ActiveTime, AttemptKey, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId,
+        Label, QueueGeneration, ReaderId, SequenceNumber, Timestamp,
     },
 };
 use lockstep_proto::storage::{self as wire, event::Fact};
@@ -42,6 +42,14 @@ fn fact(event: &Event) -> Fact {
         Event::MessagesReceived { queue, epoch, at, received_at, visible_at, messages } => {
             received(*queue, *epoch, *at, *received_at, *visible_at, messages)
         }
+        Event::AttemptNoted { queue, attempt, expires_at, messages } => {
+            attempt_noted(*queue, *attempt, *expires_at, messages)
+        }
+        Event::AttemptRepeated { queue, attempt, visible_at } => Fact::AttemptRepeated(wire::AttemptRepeated {
+            queue: queue.0,
+            attempt: words::digest_bytes(attempt.0),
+            visible_at_active: visible_at.0,
+        }),
         Event::MessagesReturned { queue, cause, messages } => returned(*queue, *cause, messages),
         Event::MessagesDeleted { queue, messages } => deleted(*queue, messages),
         Event::VisibilityChanged { queue, messages } => visibility(*queue, messages),
@@ -118,6 +126,22 @@ fn received(
         visible_at_active: visible_at.0,
         sequence_steps,
         receives,
+    })
+}
+
+fn attempt_noted(
+    queue: QueueGeneration,
+    attempt: AttemptKey,
+    expires_at: ActiveTime,
+    messages: &[(SequenceNumber, Epoch)],
+) -> Fact {
+    let (sequence_steps, epoch_steps) = words::delivered_steps(messages);
+    Fact::AttemptNoted(wire::AttemptNoted {
+        queue: queue.0,
+        attempt: words::digest_bytes(attempt.0),
+        expires_at_active: expires_at.0,
+        sequence_steps,
+        epoch_steps,
     })
 }
 

@@ -5,8 +5,8 @@ use lockstep_engine::{
     event::{Restored, RestoredLease, RestoredOutcome},
     reply::Accepted,
     words::{
-        ActiveTime, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, Label, QueueGeneration,
-        QueueName, ReaderId, SequenceNumber, Timestamp,
+        ActiveTime, AttemptKey, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, Label,
+        QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp,
     },
 };
 use lockstep_proto::storage::{self as wire, event::Fact};
@@ -65,6 +65,16 @@ pub(super) fn fact(piece: &Restored) -> Fact {
         Restored::Key { queue, key, sequence, expires_at } => {
             let (key, expires_at_active) = (words::digest_bytes(key.0), expires_at.0);
             Fact::RestoredKey(wire::RestoredKey { queue: queue.0, key, sequence: sequence.0, expires_at_active })
+        }
+        Restored::Attempt { queue, attempt, expires_at, messages } => {
+            let (sequence_steps, epoch_steps) = words::delivered_steps(messages);
+            Fact::RestoredAttempt(wire::RestoredAttempt {
+                queue: queue.0,
+                attempt: words::digest_bytes(attempt.0),
+                expires_at_active: expires_at.0,
+                sequence_steps,
+                epoch_steps,
+            })
         }
         #[rustfmt::skip]
         Restored::Reader {
@@ -204,6 +214,15 @@ pub(super) fn key(it: &wire::RestoredKey) -> Result<Restored, Fault> {
         key: DeduplicationKey(words::sixteen(&it.key)?),
         sequence: SequenceNumber(it.sequence),
         expires_at: ActiveTime(it.expires_at_active),
+    })
+}
+
+pub(super) fn attempt(it: &wire::RestoredAttempt) -> Result<Restored, Fault> {
+    Ok(Restored::Attempt {
+        queue: QueueGeneration(it.queue),
+        attempt: AttemptKey(words::sixteen(&it.attempt)?),
+        expires_at: ActiveTime(it.expires_at_active),
+        messages: words::delivered(&it.sequence_steps, &it.epoch_steps)?,
     })
 }
 

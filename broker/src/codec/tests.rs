@@ -9,8 +9,8 @@ use lockstep_engine::{
     },
     reply::{Accepted, Origin},
     words::{
-        ActiveTime, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
-        Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
+        ActiveTime, AttemptKey, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId,
+        Label, Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
     },
 };
 
@@ -173,7 +173,7 @@ fn used(rng: &mut Rng) -> NumberUsed {
     NumberUsed { digest: digest(rng), outcome }
 }
 
-const EVENTS: u8 = 26;
+const EVENTS: u8 = 28;
 
 /// One event of each kind; the compiler's exhaustive matches in `encode` see to it that none is forgotten there.
 fn event(rng: &mut Rng, kind: u8) -> Event {
@@ -196,6 +196,13 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
             delayed_until: maybe(r, at),
         },
         21 => Event::DelaysElapsed { queue, messages: list(r, sequence) },
+        25 => Event::AttemptNoted {
+            queue,
+            attempt: AttemptKey(sixteen(r)),
+            expires_at: active(r),
+            messages: list(r, |r| (sequence(r), epoch(r))),
+        },
+        26 => Event::AttemptRepeated { queue, attempt: AttemptKey(sixteen(r)), visible_at: active(r) },
         7 => Event::MessagesReceived {
             queue,
             epoch: epoch(r),
@@ -283,7 +290,7 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
     }
 }
 
-const PIECES: u8 = 11;
+const PIECES: u8 = 12;
 
 fn piece(rng: &mut Rng, kind: u8) -> Restored {
     let (queue, r) = (queue(rng), rng);
@@ -311,6 +318,12 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
             lease: maybe(r, lease),
             origin: maybe(r, origin),
             delayed_until: maybe(r, at),
+        },
+        10 => Restored::Attempt {
+            queue,
+            attempt: AttemptKey(sixteen(r)),
+            expires_at: active(r),
+            messages: list(r, |r| (sequence(r), epoch(r))),
         },
         3 => Restored::FreeGroup { queue, group: group(r), turn: number(r) },
         4 => Restored::Key { queue, key: DeduplicationKey(sixteen(r)), sequence: sequence(r), expires_at: active(r) },

@@ -6,7 +6,9 @@ use lockstep_engine::{
     Attributes, DeduplicationScope, GroupDelivery, RedriveAllow, RedrivePolicy,
     event::{Counted, ValueChanged},
     reply::{Accepted, Origin},
-    words::{BodyRef, GroupId, Label, Position, QueueGeneration, QueueName, SequenceNumber, ValueKey, WordError},
+    words::{
+        BodyRef, Epoch, GroupId, Label, Position, QueueGeneration, QueueName, SequenceNumber, ValueKey, WordError,
+    },
 };
 use lockstep_proto::storage as wire;
 
@@ -44,6 +46,16 @@ pub(super) fn counted_steps(messages: &[Counted]) -> (Vec<i64>, Vec<u32>) {
 pub(super) fn counted(steps: &[i64], receives: &[u32]) -> Result<Vec<Counted>, Fault> {
     same_length(steps.len(), receives.len())?;
     Ok(sum(steps).map(SequenceNumber).zip(receives.iter().copied()).collect())
+}
+
+/// Messages with the epochs under which they were delivered.
+pub(super) fn delivered_steps(messages: &[(SequenceNumber, Epoch)]) -> (Vec<i64>, Vec<i64>) {
+    (steps(messages.iter().map(|(sequence, _)| sequence.0)), steps(messages.iter().map(|(_, epoch)| epoch.0)))
+}
+
+pub(super) fn delivered(sequences: &[i64], epochs: &[i64]) -> Result<Vec<(SequenceNumber, Epoch)>, Fault> {
+    same_length(sequences.len(), epochs.len())?;
+    Ok(sum(sequences).map(SequenceNumber).zip(sum(epochs).map(Epoch)).collect())
 }
 
 /// Two lists that belong together must be of one length.

@@ -18,7 +18,7 @@ use lockstep_engine::{
     command::{Command, CreateQueue, DeleteQueue, PurgeQueue, QueueRef, SetQueueAttributes},
     reply::QueueCreated,
     view::QueueView,
-    words::{QueueGeneration, Receipt, SequenceNumber, Timestamp},
+    words::{AttemptId, AttemptKey, QueueGeneration, Receipt, SequenceNumber, Timestamp},
 };
 use lockstep_proto::storage::StoredMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -35,7 +35,7 @@ use crate::{
     bodies::{Bodies, Fetched},
     codec,
     failure::Failure,
-    identity::Identity,
+    identity::{self, Identity},
     limits,
     metrics::Metrics,
     poll::{Poll, Question},
@@ -79,6 +79,12 @@ impl Handle {
     #[must_use]
     pub fn message_id(&self, generation: QueueGeneration, sequence: SequenceNumber) -> Uuid {
         self.identity.message_id(generation, sequence)
+    }
+
+    /// The key of a receive request attempt id (R7).
+    #[must_use]
+    pub fn attempt_key(&self, id: &AttemptId) -> AttemptKey {
+        identity::attempt_key(id)
     }
 
     /// The receipt that a handle stands for.

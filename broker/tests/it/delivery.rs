@@ -1,4 +1,4 @@
-//! The delivery contract over the wire: delays (S10, S11, O7). What the engine decides is told in its own stories; here
+//! The delivery contract over the wire: delays (S10, S11, O7), receive attempts (R7). What the engine decides is told in its own stories; here
 //! it is seen that the words arrive.
 
 use lockstep_proto::v1;
@@ -7,6 +7,35 @@ use tonic::Code;
 use crate::support::{Served, entry, memory, reason};
 
 const Q: &str = "q.fifo";
+
+fn attempt(id: &str) -> v1::ReceiveRequest {
+    let receive_request_attempt_id = id.into();
+    v1::ReceiveRequest { queue: Q.into(), max_messages: 2, receive_request_attempt_id, ..v1::ReceiveRequest::default() }
+}
+
+#[tokio::test]
+async fn r7_a_repeat_under_the_attempt_id_answers_the_same_handles_until_one_is_used() {
+    let mut served = Served::start(&memory()).await;
+    served.create(Q, v1::QueueAttributes::default()).await;
+    for id in ["1", "2", "3"] {
+        served.send(Q, id, id, id).await;
+    }
+    let mut receive = async |id: &str| served.messages.receive(attempt(id)).await.map(|it| it.into_inner().deliveries);
+    let refused = receive("no space").await.expect_err("L5");
+    assert_eq!(reason(&refused).1["rule"], "L5");
+    let first = receive("one").await.expect("received");
+    let again = receive("one").await.expect("repeated");
+    let handles = |of: &[v1::Delivery]| of.iter().map(|it| it.receipt_handle.clone()).collect::<Vec<_>>();
+    assert_eq!((handles(&first), again[0].receive_count), (handles(&again), 1));
+    assert_eq!(receive("another").await.expect("received")[0].body, "3");
+    let delete = v1::DeleteRequest { queue: Q.into(), receipt_handle: handles(&again)[1].clone() };
+    served.messages.delete(delete).await.expect("deleted");
+    let refused = served.messages.receive(attempt("one")).await.expect_err("R7");
+    let (reason_, facts) = reason(&refused);
+    assert_eq!((reason_.as_str(), facts["rule"].as_str()), ("RECEIVE_ATTEMPT_INVALID", "R7"));
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    served.stop().await.expect("a clean end");
+}
 
 async fn describe(served: &mut Served) -> v1::QueueDescription {
     let request = v1::DescribeQueueRequest { queue: Q.into() };

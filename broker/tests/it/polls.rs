@@ -7,7 +7,7 @@ use lockstep_engine::{
         ChangeVisibility, Claim, CreateQueue, Delete, DeleteQueue, OpenReader, ReaderRef, Receive, SetQueueAttributes,
     },
     reply::{Claimed, ReaderOpened},
-    words::{ClaimNumber, SequenceNumber},
+    words::{AttemptKey, ClaimNumber, SequenceNumber},
 };
 
 use crate::support::{create, glance, label, park, queue, receive, send, with_clock};
@@ -79,6 +79,26 @@ async fn r2_the_end_of_a_delay_wakes() {
     let change = SetQueueAttributes { queue: queue(Q), changes: delay(0) };
     handle.set_queue_attributes(change).await.expect("changed");
     assert_eq!(poll.await.expect("woken")[0].body, "2");
+    broker.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn h8_a_later_poll_under_the_same_attempt_id_replaces_the_first() {
+    let (broker, _clock) = with_clock();
+    let handle = broker.handle();
+    create(handle, Q).await;
+    let attempt = Some(AttemptKey([7; 16]));
+    let under = || Receive { attempt, ..receive(Q, 1) };
+    let first = park(handle, handle.receive(under(), Some(20_000))).await;
+    let other = park(handle, handle.receive(receive(Q, 1), Some(20_000))).await;
+    let second = park(handle, handle.receive(under(), Some(20_000))).await;
+    assert!(first.await.expect("answered").is_empty(), "its caller asks elsewhere by now");
+    send(handle, Q, "g", "1").await;
+    assert_eq!(other.await.expect("woken")[0].body, "1", "it came before the second");
+    send(handle, Q, "h", "2").await;
+    let delivered = second.await.expect("woken");
+    let again = handle.receive(under(), Some(0)).await.expect("repeated");
+    assert_eq!(again[0].receipt_handle, delivered[0].receipt_handle);
     broker.stop().await.expect("a clean end");
 }
 

@@ -149,7 +149,7 @@ pub(crate) async fn send(handle: &Handle, name: &str, group: &str, id: &str) -> 
 }
 
 pub(crate) fn receive(name: &str, max_messages: u32) -> Receive {
-    Receive { queue: queue(name), max_messages, visibility: None }
+    Receive { queue: queue(name), max_messages, visibility: None, attempt: None }
 }
 
 pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -53,8 +53,9 @@ impl Client {
     /// Takes messages: as many as possible of the oldest free group first, then of the next (O1). An answer holds at
     /// most 3 MiB of bodies (H1), and none when nothing came within the wait (R1).
     ///
-    /// Never repeated once it was sent: the lost answer of a receive holds its messages until their leases end, and a
-    /// second receive would take others.
+    /// Repeated under its attempt id: for 5 minutes the same id answers the same messages under the same receipts
+    /// (R7). Without an id it is never repeated once it was sent, because a second receive would take others, and those
+    /// of the lost answer stay held until their leases end.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when its answer was lost; [`Error::Refused`] for a missing queue or a bad value.
@@ -65,7 +66,8 @@ impl Client {
             let (mut rpc, request) = (self.messages(), request.clone());
             async move { rpc.receive(request).await }
         };
-        Ok(self.call(Repeat::Unsent, wait, call).await?.deliveries)
+        let repeat = if request.receive_request_attempt_id.is_empty() { Repeat::Unsent } else { Repeat::Always };
+        Ok(self.call(repeat, wait, call).await?.deliveries)
     }
 
     /// Finishes a delivery. Repeating it answers that the message is gone (R4).

@@ -1,4 +1,4 @@
-//! Receiving and finishing: options on the wire, deletes until they are answered, receives never twice.
+//! Receiving and finishing: options on the wire, deletes until they are answered, receives under their attempt ids.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -57,18 +57,37 @@ async fn next_hands_out_one_by_one_and_asks_again_when_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn a_lost_receive_is_reported_and_the_next_one_goes_on() {
+async fn r7_a_lost_receive_is_asked_for_again_under_its_attempt_id_and_another_has_another() {
     let (mut broker, mut consumer) = started().await;
-    let reading = tokio::spawn(async move {
-        let lost = consumer.next().await.unwrap_err();
-        (lost, consumer.next().await.unwrap())
-    });
-    let Call::ReceiveRequest(_, reply) = broker.next().await else { panic!("not a receive") };
+    let reading = tokio::spawn(async move { (consumer.next().await.unwrap(), consumer.next().await.unwrap()) });
+    let Call::ReceiveRequest(first, reply) = broker.next().await else { panic!("not a receive") };
     reply.lose();
-    let Call::ReceiveRequest(_, reply) = broker.next().await else { panic!("not a receive") };
+    let Call::ReceiveRequest(again, reply) = broker.next().await else { panic!("not a receive") };
+    assert!(!first.receive_request_attempt_id.is_empty() && again == first);
     reply.ok(v1::ReceiveResponse { deliveries: vec![delivery(1)] });
-    let (lost, read) = reading.await.unwrap();
-    assert!(matches!(lost, Error::Unavailable { .. }) && read.sequence_number == 1);
+    let Call::ReceiveRequest(next, reply) = broker.next().await else { panic!("not a receive") };
+    assert_ne!(next.receive_request_attempt_id, first.receive_request_attempt_id);
+    reply.ok(v1::ReceiveResponse { deliveries: vec![delivery(2)] });
+    let (one, two) = reading.await.unwrap();
+    assert_eq!((one.sequence_number, two.sequence_number), (1, 2));
+}
+
+#[tokio::test]
+async fn r7_a_repeat_that_comes_too_late_is_a_fresh_receive_unless_the_caller_chose_the_id() {
+    let (mut broker, mut consumer) = started().await;
+    let reading = tokio::spawn(async move { consumer.next().await.unwrap() });
+    let Call::ReceiveRequest(first, reply) = broker.next().await else { panic!("not a receive") };
+    reply.refuse(Code::FailedPrecondition, "RECEIVE_ATTEMPT_INVALID");
+    let Call::ReceiveRequest(fresh, reply) = broker.next().await else { panic!("not a receive") };
+    assert_ne!(fresh.receive_request_attempt_id, first.receive_request_attempt_id);
+    reply.ok(v1::ReceiveResponse { deliveries: vec![delivery(1)] });
+    assert_eq!(reading.await.unwrap().sequence_number, 1);
+    let chosen = broker.client().await.consumer("q.fifo").attempt_id("mine").build();
+    let reading = tokio::spawn(async move { chosen.receive().await.unwrap_err() });
+    let Call::ReceiveRequest(request, reply) = broker.next().await else { panic!("not a receive") };
+    assert_eq!(request.receive_request_attempt_id, "mine");
+    reply.refuse(Code::FailedPrecondition, "RECEIVE_ATTEMPT_INVALID");
+    assert!(matches!(reading.await.unwrap(), Error::Refused { reason, .. } if reason == "RECEIVE_ATTEMPT_INVALID"));
 }
 
 #[tokio::test]

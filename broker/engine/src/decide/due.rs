@@ -94,7 +94,7 @@ impl State {
     pub(crate) fn next_settlement(&self) -> Option<Timestamp> {
         let due = self.dues.first().map(|(at, ..)| self.wall(*at));
         let delay = self.delays.first().map(|(at, ..)| *at);
-        let keys = self.queues.values().filter_map(|queue| queue.keys.expiry(0)).min();
+        let keys = self.queues.values().filter_map(oldest_key).min();
         let keys = keys.map(|at| self.wall(ActiveTime(at.0 + limits::KEY_LINGER)));
         let retention = self.queues.values().filter_map(next_expiry).min();
         [due, delay, keys, retention].into_iter().flatten().min()
@@ -102,7 +102,7 @@ impl State {
 
     /// Whether anything lives that downtime must not count against (H2).
     pub(crate) fn wants_ticks(&self) -> bool {
-        !self.dues.is_empty() || self.queues.values().any(|queue| queue.keys.len() > 0)
+        !self.dues.is_empty() || self.queues.values().any(|queue| oldest_key(queue).is_some())
     }
 }
 
@@ -152,9 +152,14 @@ fn next_expiry(queue: &Queue) -> Option<Timestamp> {
     Some(Timestamp(sent_at.0 + queue.attributes.retention))
 }
 
-/// The watermark that frees keys which expired a while ago: seldom, because each is judged by its own time anyway (H3).
+/// When the oldest key or attempt expires; both are freed by one watermark.
+fn oldest_key(queue: &Queue) -> Option<ActiveTime> {
+    queue.keys.expiry(0).into_iter().chain(queue.attempts.oldest()).min()
+}
+
+/// The watermark that frees keys and attempts which expired a while ago: seldom, because each is judged by its own time anyway (H3).
 fn forgettable(queue: &Queue, now: ActiveTime) -> Option<Event> {
-    let oldest = queue.keys.expiry(0)?;
+    let oldest = oldest_key(queue)?;
     if oldest.0 + limits::KEY_LINGER > now.0 {
         return None;
     }

@@ -188,6 +188,7 @@ fn refusal(rejected: &Rejected) -> Option<SendRefusal> {
         | Rejected::DeadLetterQueueIsSelf
         | Rejected::RedriveNotAllowed { .. }
         | Rejected::StorageFull
+        | Rejected::ReceiveAttemptInvalid
         | Rejected::ReceiptForeign
         | Rejected::ReceiptExpired
         | Rejected::MessageNotInFlight

@@ -82,6 +82,8 @@ impl State {
             | Event::MessageSent { .. }
             | Event::DelaysElapsed { .. }
             | Event::MessagesReceived { .. }
+            | Event::AttemptNoted { .. }
+            | Event::AttemptRepeated { .. }
             | Event::MessagesReturned { .. }
             | Event::MessagesDeleted { .. }
             | Event::VisibilityChanged { .. }

@@ -4,6 +4,7 @@ use crate::{
     event::{Restored, RestoredLease, RestoredOutcome},
     state::{
         Due, State,
+        attempts::Attempt,
         keys::Key,
         message::{Hold, Lease, Message},
         queue::Queue,
@@ -43,6 +44,11 @@ impl State {
                 let session = sessions.by_epoch_mut(*epoch)?;
                 session.last = *last;
                 session.uses = uses.iter().copied().collect();
+                Some(())
+            }
+            Restored::Attempt { queue, attempt, expires_at, messages } => {
+                let noted = Attempt { expires_at: *expires_at, messages: messages.clone() };
+                self.queues.get_mut(queue)?.attempts.insert(*attempt, noted);
                 Some(())
             }
             Restored::Reader { .. } | Restored::Claim { .. } | Restored::EndedClaim { .. } | Restored::Value { .. } => {
@@ -177,6 +183,7 @@ impl State {
             | Restored::FreeGroup { .. }
             | Restored::Key { .. }
             | Restored::Producer { .. }
+            | Restored::Attempt { .. }
             | Restored::PastCommit { .. } => return None,
         }
         Some(())

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{
     Attributes, GroupDelivery,
     state::{
+        attempts::Attempts,
         keys::Keys,
         message::{Hold, Lease, Message},
         producers::Producers,
@@ -38,6 +39,7 @@ pub(crate) struct Queue {
     pub(crate) bytes: u64,
     pub(crate) keys: Keys,
     pub(crate) producers: Producers,
+    pub(crate) attempts: Attempts,
     pub(crate) readers: BTreeMap<Label, Reader>,
     pub(crate) commits: PastCommits,
 }
@@ -75,6 +77,7 @@ impl Queue {
             bytes: 0,
             keys: Keys::default(),
             producers: Producers::default(),
+            attempts: Attempts::default(),
             readers: BTreeMap::new(),
             commits: PastCommits::default(),
         }
@@ -133,6 +136,7 @@ impl Queue {
         let message = self.messages.remove(&sequence)?;
         self.bytes -= u64::from(message.body.size);
         self.count(&message.group, message.hold, false);
+        self.touch(message.hold);
         if let Some(group) = self.groups.get_mut(&message.group) {
             if group.messages.front() == Some(&sequence) {
                 group.messages.pop_front();
@@ -155,6 +159,7 @@ impl Queue {
             message.first_received_at = None;
         }
         let group = message.group.clone();
+        self.touch(before);
         self.count(&group, before, false);
         self.count(&group, hold, true);
         self.refresh(&group);
@@ -168,11 +173,23 @@ impl Queue {
         }
     }
 
-    /// Sets when a leased message becomes visible; the instant it had.
-    pub(crate) fn set_visible_at(&mut self, sequence: SequenceNumber, visible_at: ActiveTime) -> Option<ActiveTime> {
+    /// Sets when a leased message becomes visible; the lease it had.
+    pub(crate) fn set_visible_at(&mut self, sequence: SequenceNumber, visible_at: ActiveTime) -> Option<Lease> {
         match &mut self.messages.get_mut(&sequence)?.hold {
-            Hold::Leased(lease) => Some(std::mem::replace(&mut lease.visible_at, visible_at)),
+            Hold::Leased(lease) => {
+                let before = *lease;
+                lease.visible_at = visible_at;
+                Some(before)
+            }
             Hold::Free | Hold::Delayed(_) | Hold::Claimed(..) => None,
+        }
+    }
+
+    /// A hold that changes ends the attempt that it belongs to (R7).
+    fn touch(&mut self, before: Hold) {
+        match before {
+            Hold::Leased(lease) => self.attempts.touch(lease.epoch),
+            Hold::Free | Hold::Delayed(_) | Hold::Claimed(..) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use lockstep_engine::{
     Engine, Event, GroupDelivery,
     command::QueueRef,
     event::NumberUsed,
-    words::{Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber},
+    words::{AttemptKey, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber},
 };
 
 use crate::model::ensure;
@@ -42,6 +42,7 @@ struct Book {
     sessions: BTreeMap<u64, (Label, u64)>,
     /// Messages that were stored under a number.
     numbered: BTreeSet<u64>,
+    attempts: BTreeMap<AttemptKey, Vec<(SequenceNumber, Epoch)>>,
     last_sequence: u64,
     last_epoch: u64,
 }
@@ -75,6 +76,8 @@ impl Ledger {
             | Event::MessageSent { queue, .. }
             | Event::DelaysElapsed { queue, .. }
             | Event::MessagesReceived { queue, .. }
+            | Event::AttemptNoted { queue, .. }
+            | Event::AttemptRepeated { queue, .. }
             | Event::MessagesReturned { queue, .. }
             | Event::MessagesDeleted { queue, .. }
             | Event::VisibilityChanged { queue, .. }
@@ -131,7 +134,8 @@ impl Book {
     fn new(name: QueueName, strict: bool) -> Self {
         let (waiting, ended, claims) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (sessions, numbered) = (BTreeMap::new(), BTreeSet::new());
-        Self { name, strict, waiting, ended, claims, sessions, numbered, last_sequence: 0, last_epoch: 0 }
+        let attempts = BTreeMap::new();
+        Self { name, strict, waiting, ended, claims, attempts, sessions, numbered, last_sequence: 0, last_epoch: 0 }
     }
 
     fn enter(&mut self, event: &Event) -> Result<(), String> {
@@ -142,6 +146,14 @@ impl Book {
             Event::MessagesReceived { epoch, messages, .. } => {
                 self.raise(*epoch)?;
                 messages.iter().try_for_each(|(sequence, _)| self.deliver(sequence.0, *epoch))
+            }
+            Event::AttemptNoted { attempt, messages, .. } => {
+                self.attempts.insert(*attempt, messages.clone());
+                self.held_as(messages)
+            }
+            Event::AttemptRepeated { attempt, .. } => {
+                let messages = self.attempts.get(attempt).ok_or("an unknown attempt was repeated")?;
+                self.held_as(messages)
             }
             Event::ClaimOpened { reader, number, epoch, messages, .. } => {
                 self.raise(*epoch)?;
@@ -259,6 +271,15 @@ impl Book {
             ensure!(!self.strict || theirs.holder.is_none() || mine, "two holders of group {}", waiting.group);
         }
         self.waiting.get_mut(&sequence).expect("found above").holder = Some(epoch.0);
+        Ok(())
+    }
+
+    /// R7: nothing is delivered twice but what its first receiver still holds.
+    fn held_as(&self, messages: &[(SequenceNumber, Epoch)]) -> Result<(), String> {
+        for (sequence, epoch) in messages {
+            let holder = self.waiting.get(&sequence.0).and_then(|waiting| waiting.holder);
+            ensure!(holder == Some(epoch.0), "{sequence} of an attempt is held by {holder:?}");
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use lockstep_engine::{
     command::{CreateQueue, DeleteQueue, PurgeQueue, QueueRef, SetQueueAttributes},
     reply::{Origin, QueueCreated},
     view::MessageState,
-    words::{BodyRef, DeduplicationKey, GroupId, QueueGeneration, QueueName, SequenceNumber, Timestamp},
+    words::{AttemptKey, BodyRef, DeduplicationKey, GroupId, QueueGeneration, QueueName, SequenceNumber, Timestamp},
 };
 
 pub(crate) use commit::PastCommit;
@@ -62,6 +62,16 @@ pub(crate) struct Message {
     pub(crate) origin: Option<Origin>,
 }
 
+/// A receive that may be repeated (R7).
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) key: AttemptKey,
+    pub(crate) expires_at: u64,
+    pub(crate) messages: Vec<(u64, u64)>,
+    /// None of its messages was touched since.
+    pub(crate) whole: bool,
+}
+
 /// When a group became free: the instant in wall time, and the step in it. Equal stamps are equals by O2.
 pub(crate) type Stamp = (u64, u64);
 
@@ -79,6 +89,7 @@ pub(crate) struct Queue {
     pub(crate) producers: Vec<Producer>,
     pub(crate) readers: Vec<Reader>,
     pub(crate) commits: Vec<PastCommit>,
+    pub(crate) attempts: Vec<Attempt>,
 }
 
 /// What surrounds a command.
@@ -148,6 +159,7 @@ impl Model {
             producers: Vec::new(),
             readers: Vec::new(),
             commits: Vec::new(),
+            attempts: Vec::new(),
         });
         Ok(QueueCreated { generation: QueueGeneration(self.last_generation), created: true })
     }
@@ -216,7 +228,9 @@ impl Model {
         let mut instants = Vec::new();
         for queue in &self.queues {
             let due = queue.next_due(self.downtime).map(|(deadline, _)| deadline);
-            let keys = queue.keys.iter().map(|(_, _, expires_at)| expires_at + self.downtime);
+            let attempts = queue.attempts.iter().map(|attempt| attempt.expires_at);
+            let keys = queue.keys.iter().map(|(_, _, expires_at)| *expires_at);
+            let keys = keys.chain(attempts).map(|expires_at| expires_at + self.downtime);
             let retention = queue.messages.iter().map(|message| message.sent_at + queue.attributes.retention);
             instants.extend(due.into_iter().chain(keys).chain(retention));
         }
@@ -335,8 +349,20 @@ impl Queue {
         message.expect("a delayed message").hold = Hold::Free;
     }
 
-    /// Notes since when each group's head is free.
+    /// R7: who holds another delivery than that of the attempt, or none, ends it.
+    fn end_attempts(&mut self) {
+        for attempt in &mut self.attempts {
+            let held = |(sequence, epoch): &(u64, u64)| {
+                let found = self.messages.iter().find(|message| message.sequence == *sequence);
+                matches!(found.map(|found| found.hold), Some(Hold::Leased { epoch: held, .. }) if held == *epoch)
+            };
+            attempt.whole &= attempt.messages.iter().all(held);
+        }
+    }
+
+    /// Notes since when each group's head is free, after anything happened.
     pub(crate) fn refresh(&mut self, stamp: Stamp) {
+        self.end_attempts();
         let mut heads: Vec<&Message> = Vec::new();
         for message in &self.messages {
             if heads.iter().all(|head| head.group != message.group) {

@@ -9,8 +9,8 @@ use lockstep_engine::{
         SendSession, SetQueueAttributes, TakeClaim, ValueChange,
     },
     words::{
-        ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId,
-        Receipt, SendNumber, SequenceNumber, ValueKey,
+        AttemptKey, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName,
+        ReaderId, Receipt, SendNumber, SequenceNumber, ValueKey,
     },
 };
 
@@ -147,6 +147,7 @@ impl Workload {
                 queue: reference,
                 max_messages: self.pick_of([1, 1, 2, 3, 5, 10, 1_000]),
                 visibility: if self.rng.bool() { Some(self.pick_of(TIMEOUTS)) } else { None },
+                attempt: if self.one_in(3) { Some(AttemptKey([self.rng.u8(0..4); 16])) } else { None },
             }),
             420..550 => Step::Delete(Delete { queue: reference, receipts: self.some_receipts(queue) }),
             550..630 => {

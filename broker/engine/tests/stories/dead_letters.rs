@@ -122,7 +122,7 @@ fn q2_only_what_a_receive_reaches_is_moved() {
     assert_eq!(world.receives(), [(1, 1), (2, 0), (3, 1)]);
     assert_eq!(sequences(&world.receive(1)), [2], "the room was full before `b` was looked at");
     assert_eq!(world.engine.describe(&queue(DEAD)).expect("there").available, 1);
-    let capped = world.ask(&Receive { queue: queue(QUEUE), max_messages: 0, visibility: None });
+    let capped = world.ask(&Receive { queue: queue(QUEUE), max_messages: 0, visibility: None, attempt: None });
     assert_eq!(capped, Ok(vec![]));
     assert_eq!(world.engine.describe(&queue(DEAD)).expect("there").available, 1, "who takes nothing moves nothing");
 }

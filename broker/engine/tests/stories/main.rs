@@ -1,6 +1,7 @@
 //! The rules of the contract, one story each: the rule's number stands in the story's name, and the recorded cases of
 //! the real service are told to the letter.
 
+mod attempts;
 mod claims;
 mod commits;
 mod dead_letters;

@@ -153,7 +153,7 @@ fn h1_an_answer_holds_three_mebibytes_and_at_least_one_message() {
     let mut world = World::with(prefix());
     let big = |id: &str| SendEntry { size: 1 << 20, ..entry("g", id) };
     world.send_all(vec![big("1"), big("2"), big("3"), entry("g", "4"), entry("h", "5")]);
-    let all = Receive { queue: queue(QUEUE), max_messages: 10, visibility: None };
+    let all = Receive { queue: queue(QUEUE), max_messages: 10, visibility: None, attempt: None };
     let delivered = world.ask(&all).expect("a receive");
     assert_eq!(sequences(&delivered), [1, 2, 3], "the fourth would pass the limit");
     world.delete_all(receipts(&delivered));

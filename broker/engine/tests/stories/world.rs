@@ -11,8 +11,8 @@ use lockstep_engine::{
     reply::{Accepted, Claimed, Committed, Deleted, Delivered, OpenClaim, QueueCreated, ReaderOpened},
     view::{ClaimContents, QueueView, StoredValue},
     words::{
-        ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId,
-        Receipt, SequenceNumber, Timestamp, ValueKey,
+        AttemptKey, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName,
+        ReaderId, Receipt, SequenceNumber, Timestamp, ValueKey,
     },
 };
 
@@ -263,15 +263,22 @@ impl World {
 
     /// A receive from another queue than that of most stories.
     pub(crate) fn receive_of(&mut self, name: &str, max_messages: u32) -> Vec<Delivered> {
-        self.ask(&Receive { queue: queue(name), max_messages, visibility: None }).expect("a receive")
+        self.ask(&Receive { queue: queue(name), max_messages, visibility: None, attempt: None }).expect("a receive")
     }
 
     pub(crate) fn receive(&mut self, max_messages: u32) -> Vec<Delivered> {
-        self.ask(&Receive { queue: queue(QUEUE), max_messages, visibility: None }).expect("a receive")
+        self.ask(&Receive { queue: queue(QUEUE), max_messages, visibility: None, attempt: None }).expect("a receive")
     }
 
     pub(crate) fn receive_for(&mut self, max_messages: u32, visibility: u64) -> Vec<Delivered> {
-        self.ask(&Receive { queue: queue(QUEUE), max_messages, visibility: Some(visibility) }).expect("a receive")
+        self.ask(&Receive { queue: queue(QUEUE), max_messages, visibility: Some(visibility), attempt: None })
+            .expect("a receive")
+    }
+
+    /// A receive that may be repeated (R7).
+    pub(crate) fn attempt(&mut self, id: u8, max_messages: u32, visibility: u64) -> Result<Vec<Delivered>, Rejected> {
+        let (visibility, attempt) = (Some(visibility), Some(AttemptKey([id; 16])));
+        self.ask(&Receive { queue: queue(QUEUE), max_messages, visibility, attempt })
     }
 
     pub(crate) fn delete_all(&mut self, receipts: Vec<Receipt>) -> Vec<Result<Deleted, Rejected>> {

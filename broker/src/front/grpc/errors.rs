@@ -42,6 +42,7 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::AlreadyAccepted => (Code::AlreadyExists, "ALREADY_ACCEPTED", "B3"),
         Rejected::TooManyProducers => (Code::ResourceExhausted, "TOO_MANY_PRODUCERS", "B3"),
         Rejected::StorageFull => (Code::ResourceExhausted, "STORAGE_FULL", "H5"),
+        Rejected::ReceiveAttemptInvalid => (Code::FailedPrecondition, "RECEIVE_ATTEMPT_INVALID", "R7"),
         Rejected::ReceiptForeign => (Code::InvalidArgument, "RECEIPT_FOREIGN", "R4"),
         Rejected::ReceiptExpired => (Code::FailedPrecondition, "RECEIPT_EXPIRED", "R3"),
         Rejected::MessageNotInFlight => (Code::FailedPrecondition, "MESSAGE_NOT_IN_FLIGHT", "R5"),
@@ -104,6 +105,7 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
         | Rejected::AlreadyAccepted
         | Rejected::TooManyProducers
         | Rejected::StorageFull
+        | Rejected::ReceiveAttemptInvalid
         | Rejected::ReceiptForeign
         | Rejected::ReceiptExpired
         | Rejected::MessageNotInFlight

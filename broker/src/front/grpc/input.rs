@@ -5,7 +5,7 @@ use lockstep_engine::{
     AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{QueueRef, ReaderRef},
     limits as engine_limits,
-    words::{ClaimNumber, DeduplicationId, Epoch, GroupId, Label, QueueGeneration, QueueName, SendNumber},
+    words::{AttemptId, ClaimNumber, DeduplicationId, Epoch, GroupId, Label, QueueGeneration, QueueName, SendNumber},
 };
 use lockstep_proto::v1;
 
@@ -136,6 +136,11 @@ pub(super) fn message_bytes(message: &NewMessage) -> u64 {
 
 fn optional_id(text: &str) -> Parsed<Option<DeduplicationId>> {
     if text.is_empty() { Ok(None) } else { Ok(Some(DeduplicationId::parse(text)?)) }
+}
+
+/// A receive request attempt id, where an empty text means none (R7).
+pub(super) fn attempt(text: &str) -> Parsed<Option<AttemptId>> {
+    if text.is_empty() { Ok(None) } else { Ok(Some(AttemptId::parse(text)?)) }
 }
 
 /// A group, where an empty text means none.

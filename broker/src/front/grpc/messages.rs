@@ -124,14 +124,22 @@ impl Messages for Services {
     }
 
     async fn receive(&self, request: Request<v1::ReceiveRequest>) -> Answered<v1::ReceiveResponse> {
-        let v1::ReceiveRequest { queue, max_messages, visibility_timeout_seconds, wait_seconds } = request.into_inner();
+        let v1::ReceiveRequest {
+            queue,
+            max_messages,
+            visibility_timeout_seconds,
+            wait_seconds,
+            receive_request_attempt_id,
+        } = request.into_inner();
         let queue = parsed(input::queue(&queue, None))?;
         let max_messages =
             parsed(input::count("max_messages", max_messages, 1, engine_limits::RECEIVE_MESSAGES, "O1"))?;
         let seconds = |value| input::seconds("visibility_timeout_seconds", value, engine_limits::VISIBILITY, "L4");
         let visibility = parsed(visibility_timeout_seconds.map(seconds).transpose())?;
         let wait = parsed(wait_seconds.map(input::wait).transpose())?;
-        let received = self.handle.receive(Receive { queue, max_messages, visibility }, wait).await;
+        let attempt = parsed(input::attempt(&receive_request_attempt_id))?;
+        let attempt = attempt.map(|id| self.handle.attempt_key(&id));
+        let received = self.handle.receive(Receive { queue, max_messages, visibility, attempt }, wait).await;
         let deliveries = received.map_err(|failure| self.refuse(&failure))?;
         let deliveries = deliveries.into_iter().map(output::delivery).collect();
         Ok(Response::new(v1::ReceiveResponse { deliveries }))

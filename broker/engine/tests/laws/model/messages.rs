@@ -8,7 +8,7 @@ use lockstep_engine::{
     words::{BodyRef, Epoch, GroupId, Position, QueueGeneration, Receipt, SequenceNumber, Timestamp},
 };
 
-use super::{Hold, Message, Model, Queue, Turn, ensure};
+use super::{Attempt, Hold, Message, Model, Queue, Turn, ensure};
 
 /// What a receipt is worth.
 pub(crate) enum Worth {
@@ -110,11 +110,16 @@ impl Model {
         given: &Result<Vec<Delivered>, Rejected>,
     ) -> Result<(), String> {
         let place = match (self.find(&command.queue), given) {
-            (Ok(place), Ok(_)) => place,
+            (Ok(place), _) => place,
             (Err(expected), Err(rejected)) if expected == *rejected => return Ok(()),
-            (expected, given) => return Err(format!("{given:?}, the model answers {expected:?}")),
+            (expected @ Err(_), given) => return Err(format!("{given:?}, the model answers {expected:?}")),
         };
-        let given = given.as_ref().expect("checked above");
+        let active = self.active(turn.now);
+        if let Some(expected) = self.repeat(place, command, active) {
+            ensure!(*given == expected, "{given:?}, the model answers {expected:?}");
+            return Ok(());
+        }
+        let given = given.as_ref().map_err(|rejected| format!("{rejected:?} to a receive"))?;
         let (active, stamp, downtime) = (self.active(turn.now), self.stamp(turn.now), self.downtime);
         let letter = given.iter().find(|delivered| self.is_letter(place, delivered.sequence.0, turn));
         ensure!(letter.is_none(), "delivered instead of dead-lettered: {letter:?}");
@@ -127,7 +132,9 @@ impl Model {
             }
         }
         queue.judge_choice(&chosen, command.max_messages.into(), limits::RECEIVE_BYTES)?;
+        let chosen_none = chosen.is_empty();
         let visible_at = active + command.visibility.unwrap_or(queue.attributes.visibility);
+        let noted = given.iter().map(|message| (message.sequence.0, message.epoch.0)).collect();
         let mut given = given.iter();
         for (_, sequences) in chosen {
             queue.last_epoch += 1;
@@ -153,8 +160,41 @@ impl Model {
                 ensure!(*given == expected, "{given:?}, the model expects {expected:?}");
             }
         }
+        if let Some(key) = command.attempt.filter(|_| !chosen_none) {
+            let expires_at = active + limits::ATTEMPT_WINDOW;
+            queue.attempts.retain(|attempt| attempt.key != key);
+            queue.attempts.push(Attempt { key, expires_at, messages: noted, whole: true });
+        }
         queue.refresh(stamp);
         Ok(())
+    }
+
+    /// R7: what a receive under a live attempt id answers.
+    fn repeat(&mut self, place: usize, command: &Receive, active: u64) -> Option<Result<Vec<Delivered>, Rejected>> {
+        let (key, downtime, queue) = (command.attempt?, self.downtime, &mut self.queues[place]);
+        let known = queue.attempts.iter().find(|attempt| attempt.key == key && active < attempt.expires_at)?.clone();
+        if !known.whole {
+            return Some(Err(Rejected::ReceiveAttemptInvalid));
+        }
+        let timeout = command.visibility.unwrap_or(queue.attributes.visibility);
+        let again = |(sequence, epoch): (u64, u64)| {
+            let message = queue.messages.iter_mut().find(|m| m.sequence == sequence).expect("whole");
+            let Hold::Leased { received_at, visible_at, .. } = &mut message.hold else { panic!("{sequence} is whole") };
+            *visible_at = (active + timeout).min(*received_at + limits::VISIBILITY);
+            Delivered {
+                generation: QueueGeneration(queue.generation),
+                sequence: SequenceNumber(sequence),
+                group: message.group.clone(),
+                body: message.body,
+                epoch: Epoch(epoch),
+                receives: message.receives,
+                sent_at: Timestamp(message.sent_at),
+                first_received_at: Timestamp(message.first_received_at.expect("it was received")),
+                visible_at: Timestamp(*visible_at + downtime),
+                origin: message.origin.clone(),
+            }
+        };
+        Some(Ok(known.messages.into_iter().map(again).collect()))
     }
 
     pub(crate) fn delete(&mut self, command: &Delete, turn: &Turn) -> Result<Vec<Result<Deleted, Rejected>>, Rejected> {
@@ -237,6 +277,8 @@ impl Queue {
             self.take_back(held.sequence);
             return Ok(wanted);
         }
+        let touched = |attempt: &&mut Attempt| attempt.messages.iter().any(|(_, epoch)| *epoch == receipt.epoch.0);
+        self.attempts.iter_mut().filter(touched).for_each(|attempt| attempt.whole = false);
         for message in &mut self.messages {
             let later = strict && message.group == held.group && message.sequence > held.sequence;
             let Hold::Leased { epoch, visible_at, .. } = &mut message.hold else { continue };
