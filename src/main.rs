@@ -9,6 +9,7 @@ mod connect;
 mod delete;
 mod exit;
 mod explain;
+mod faults;
 mod output;
 mod parent;
 mod pipeline;

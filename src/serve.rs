@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     cli::DEFAULT_ADDRESS,
     exit::{Found, Refused, Usage},
+    faults,
     output::{print, say},
     parent,
 };
@@ -49,6 +50,12 @@ pub(crate) struct ServeArgs {
     /// Serve a data directory although it was served by the other kind of clock (H2).
     #[arg(long)]
     force_clock: bool,
+    /// Make trouble on purpose, by this plan, for tests of what talks to the broker (docs/faults.md).
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+    /// The seed of the plan's chances.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    seed: u64,
     /// Wait so long for another process to let go of the data directory.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     lock_patience: u64,
@@ -168,6 +175,7 @@ fn start(args: &ServeArgs) -> anyhow::Result<Broker> {
         accept_time_jump: args.accept_time_jump,
         clock: args.clock()?,
         force_clock: args.force_clock,
+        faults: args.faults.as_deref().map(|plan| faults::read(plan, args.seed)).transpose()?,
         ..BrokerSettings::new(journal)
     };
     let began = Instant::now();

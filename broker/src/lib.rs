@@ -7,6 +7,7 @@ mod clock;
 pub mod codec;
 mod facts;
 mod failure;
+mod faults;
 mod follower;
 mod front;
 mod handle;
@@ -28,6 +29,7 @@ mod writer;
 
 pub use clock::ManualClock;
 pub use failure::{Failure, Invalid};
+pub use faults::{CallFault, CrashPoint, FaultAction, FaultRule, Faults, Operation, Trigger, operations};
 pub use handle::{
     ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, NewCommit, NewMessage, NewOutput, NewSession, NewTarget,
     NewValue, Peeked, ReadValue, Wanted,

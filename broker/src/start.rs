@@ -21,6 +21,7 @@ use tokio::{
 
 use self::parts::{Ground, Parts, assemble};
 use crate::{
+    faults::{CrashPoint, Faults},
     front::port::{self, Door},
     handle::Handle,
     identity::Identity,
@@ -79,6 +80,8 @@ pub struct BrokerSettings {
     pub accept_time_jump: bool,
     /// Serve a data directory although it was served by another kind of clock (H2).
     pub force_clock: bool,
+    /// Trouble on purpose, for tests.
+    pub faults: Option<Faults>,
 }
 
 impl BrokerSettings {
@@ -94,6 +97,7 @@ impl BrokerSettings {
             checkpoint_floor: limits::CHECKPOINT_FLOOR,
             accept_time_jump: false,
             force_clock: false,
+            faults: None,
         }
     }
 }
@@ -138,6 +142,7 @@ pub struct Broker {
     handle: Handle,
     phase: watch::Sender<Phase>,
     fault: watch::Receiver<Option<Arc<str>>>,
+    faults: Option<Faults>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -174,7 +179,13 @@ impl Broker {
         backlog: Option<u64>,
         settings: &BrokerSettings,
     ) -> Result<Self, StartError> {
+        if let Some(faults) = &settings.faults {
+            faults.announce();
+        }
         let recovered = recover(&journal, true)?;
+        if let Some(faults) = &settings.faults {
+            faults.pass(CrashPoint::Recovery);
+        }
         let last = recovered.last_frame.map(|_| recovered.engine.time());
         let (clock, resumed_at) = clock::start(&settings.clock, last);
         let mark = directory.map(|directory| clock::check(directory, &settings.clock, last, settings.force_clock));
@@ -199,7 +210,7 @@ impl Broker {
             spawn("lockstep-follower", fault_in.clone(), move || follower.run())?;
         }
         spawn("lockstep-sequencer", fault_in, move || runtime.block_on(sequencer.run()))?;
-        Ok(Self { handle, phase, fault, ended })
+        Ok(Self { handle, phase, fault, faults: settings.faults.clone(), ended })
     }
 
     /// What a front uses.
@@ -234,7 +245,7 @@ impl Broker {
     /// [`ServeError`]: the journal failed, or the server did; the process must end with it.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let (close, closing) = watch::channel(Door::Open);
-        let mut server = tokio::spawn(port::serve(self.handle.clone(), listener, closing));
+        let mut server = tokio::spawn(port::serve(self.handle.clone(), self.faults.clone(), listener, closing));
         let served = tokio::select! {
             () = shutdown => Ok(()),
             reason = self.failed() => Err(ServeError::Journal(reason)),

@@ -16,6 +16,7 @@ use lockstep_journal::{Frame, FrameNumber, Journal};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    faults::{CrashPoint, Faults},
     follower::{Durable, Feed},
     metrics::{Metrics, Tally},
     request::Held,
@@ -83,6 +84,8 @@ pub(crate) struct Writer<J> {
     /// Who follows what is durable.
     pub(crate) feed: Option<Feed>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where a plan ends the process; absent unless one was asked for.
+    pub(crate) faults: Option<Faults>,
 }
 
 impl<J: Journal> Writer<J> {
@@ -122,9 +125,11 @@ impl<J: Journal> Writer<J> {
         let Draft { number, events, bodies } = frame;
         let release = self.feed.as_ref().map_or_else(Vec::new, Feed::releasable);
         let frame = Frame { events, bodies };
+        self.pass(CrashPoint::BeforeAppend);
         self.journal.append(FrameNumber(number), &frame, &release).map_err(|error| -> Arc<str> {
             format!("frame {number} could not be appended to the journal: {error}").into()
         })?;
+        self.pass(CrashPoint::AfterAppend);
         let stored = self.journal.stored_bytes();
         self.stored.store(stored, Ordering::Relaxed);
         self.metrics.appended(size, began.elapsed(), stored);
@@ -137,6 +142,7 @@ impl<J: Journal> Writer<J> {
 
     fn store(&mut self, slice: SliceJob) -> Result<(), Arc<str>> {
         let SliceJob { covers, bytes, last, stored } = slice;
+        self.pass(CrashPoint::Checkpoint);
         self.journal.checkpoint(FrameNumber(covers), &bytes, last).map_err(|error| -> Arc<str> {
             format!("the checkpoint of frame {covers} could not be stored: {error}").into()
         })?;
@@ -146,6 +152,12 @@ impl<J: Journal> Writer<J> {
         // The follower may have given up.
         let _ = stored.send(());
         Ok(())
+    }
+
+    fn pass(&self, point: CrashPoint) {
+        if let Some(faults) = &self.faults {
+            faults.pass(point);
+        }
     }
 
     /// Leaves the mark of a clean end.

@@ -4,6 +4,7 @@
 
 mod cli;
 mod dead_letters;
+mod faults;
 mod house;
 mod kill;
 mod load;

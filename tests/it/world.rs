@@ -80,6 +80,11 @@ impl BrokerProcess {
         self.signal(Signal::TERM);
     }
 
+    /// Waits until it ends by itself; how it ended.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// SIGTERM; how it ended.
     pub(crate) fn terminate(mut self) -> Option<i32> {
         self.ask_to_stop();

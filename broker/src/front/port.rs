@@ -13,11 +13,12 @@ use tonic::{Status, service::Routes, transport::Server};
 
 pub(crate) use super::door::Door;
 use super::{door, grpc, web};
-use crate::{handle::Handle, limits};
+use crate::{faults::Faults, handle::Handle, limits};
 
 /// Serves until the door closes and the open calls have ended.
 pub(crate) async fn serve(
     handle: Handle,
+    faults: Option<Faults>,
     listener: TcpListener,
     door: watch::Receiver<Door>,
 ) -> Result<(), tonic::transport::Error> {
@@ -26,7 +27,8 @@ pub(crate) async fn serve(
         // An owner that is gone wants the door closed too.
         let _ = closing.wait_for(|door| *door >= Door::Closing).await;
     };
-    let routes = grpc::routes(handle.clone()).await.into_axum_router().merge(web::routes(handle)).fallback(unknown);
+    let routes =
+        grpc::routes(handle.clone(), faults).await.into_axum_router().merge(web::routes(handle)).fallback(unknown);
     Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits::GRPC_STREAMS)

@@ -6,6 +6,7 @@ mod dead_letters;
 mod delivery;
 mod explain;
 mod failing;
+mod faults;
 mod grpc;
 mod http;
 mod pipelining;

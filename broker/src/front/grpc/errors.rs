@@ -157,7 +157,7 @@ pub(super) fn invalid_status(invalid: &Invalid) -> Status {
     status_with(Code::InvalidArgument, invalid.message.clone(), invalid.reason, invalid.rule, Vec::new())
 }
 
-fn status_with(
+pub(super) fn status_with(
     code: Code,
     text: String,
     reason: &'static str,

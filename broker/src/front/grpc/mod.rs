@@ -5,6 +5,7 @@ mod clock;
 mod dead_letters;
 mod errors;
 mod explain;
+mod guard;
 mod input;
 mod messages;
 mod output;
@@ -20,8 +21,10 @@ use lockstep_proto::{
     },
 };
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
 
-use crate::{handle::Handle, limits};
+use self::guard::Gate;
+use crate::{faults::Faults, handle::Handle, limits};
 
 /// The services of the door: a handle and conversions.
 #[derive(Clone, Debug)]
@@ -30,7 +33,8 @@ struct Services {
 }
 
 /// The services, with health and reflection.
-pub(super) async fn routes(handle: Handle) -> Routes {
+pub(super) async fn routes(handle: Handle, faults: Option<Faults>) -> Routes {
+    let gate = Gate { handle: handle.clone(), faults };
     let services = Services { handle };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<QueuesServer<Services>>().await;
@@ -39,6 +43,10 @@ pub(super) async fn routes(handle: Handle) -> Routes {
     health.set_serving::<ReadersServer<Services>>().await;
     health.set_serving::<DeadLettersServer<Services>>().await;
     health.set_serving::<ClockServer<Services>>().await;
+    if gate.faults.is_some() {
+        // Whoever wonders can ask.
+        health.set_service_status("lockstep.faults", ServingStatus::Serving).await;
+    }
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -47,10 +55,10 @@ pub(super) async fn routes(handle: Handle) -> Routes {
     let most = limits::GRPC_MESSAGE_BYTES;
     Routes::new(health_service)
         .add_service(reflection)
-        .add_service(QueuesServer::new(services.clone()).max_decoding_message_size(most))
-        .add_service(MessagesServer::new(services.clone()).max_decoding_message_size(most))
-        .add_service(DeadLettersServer::new(services.clone()).max_decoding_message_size(most))
-        .add_service(ReadersServer::new(services.clone()).max_decoding_message_size(most))
-        .add_service(ProducersServer::new(services.clone()).max_decoding_message_size(most))
-        .add_service(ClockServer::new(services))
+        .add_service(gate.guard(QueuesServer::new(services.clone()).max_decoding_message_size(most)))
+        .add_service(gate.guard(MessagesServer::new(services.clone()).max_decoding_message_size(most)))
+        .add_service(gate.guard(DeadLettersServer::new(services.clone()).max_decoding_message_size(most)))
+        .add_service(gate.guard(ReadersServer::new(services.clone()).max_decoding_message_size(most)))
+        .add_service(gate.guard(ProducersServer::new(services.clone()).max_decoding_message_size(most)))
+        .add_service(gate.guard(ClockServer::new(services)))
 }
