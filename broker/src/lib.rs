@@ -32,7 +32,7 @@ pub use failure::{Failure, Invalid};
 pub use faults::{CallFault, CrashPoint, FaultAction, FaultRule, Faults, Operation, Trigger, operations};
 pub use handle::{
     ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, NewCommit, NewMessage, NewOutput, NewSession, NewTarget,
-    NewValue, Peeked, ReadValue, Wanted,
+    NewValue, Outcomes, Peeked, Pending, ReadValue, Wanted,
 };
 pub use journey::Arrival;
 pub use lockstep_engine::words::Timestamp;

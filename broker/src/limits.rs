@@ -17,6 +17,18 @@ pub const QUEUED_KIB: u32 = 64 << 10;
 pub const REQUEST_OVERHEAD: u64 = 512;
 /// Most parked polls; one more is answered at once as if its wait had ended.
 pub const WAITERS: usize = 20_000;
+/// Most unanswered requests of a Produce stream; more are not read.
+pub const PRODUCE_REQUESTS: usize = 1_024;
+/// Most bytes of unanswered requests of a Produce stream; more are not read.
+pub const PRODUCE_BYTES: usize = 4 << 20;
+/// Most results of one message of a Produce stream, unless a single block has more.
+pub const PRODUCE_RESULTS: usize = 1_000;
+/// Most messages that a Consume stream may have been granted and not yet delivered.
+pub const CONSUME_CREDIT: u32 = 10_000;
+/// Most unanswered requests of a Consume stream; more are not read.
+pub const CONSUME_REQUESTS: usize = 256;
+/// Responses of a stream that may wait for a client that does not read.
+pub const STREAM_RESPONSES: usize = 2;
 /// Shortest time between two searches for parked polls whose callers went.
 pub const SWEEP: u64 = 1_000;
 /// Most bytes of one message that the gRPC door reads.
@@ -27,6 +39,11 @@ pub const CONNECTIONS: usize = 4_096;
 pub const ACCEPT_PAUSE: u64 = 50;
 /// Most concurrent calls of one HTTP/2 connection.
 pub const GRPC_STREAMS: u32 = 1_024;
+/// Bytes of one HTTP/2 stream that may wait to be read. Small on purpose: a stream is stopped by this window before the
+/// account that h2 keeps of small unread frames, half of the connection's window, ends the whole connection.
+pub const STREAM_WINDOW: u32 = 256 << 10;
+/// Bytes of one HTTP/2 connection that may wait to be read.
+pub const CONNECTION_WINDOW: u32 = 16 << 20;
 /// How often an idle connection is asked whether it lives.
 pub const GRPC_KEEPALIVE: u64 = 20_000;
 /// How long it may take to answer.

@@ -27,11 +27,16 @@ pub(crate) async fn serve(
         // An owner that is gone wants the door closed too.
         let _ = closing.wait_for(|door| *door >= Door::Closing).await;
     };
-    let routes =
-        grpc::routes(handle.clone(), faults).await.into_axum_router().merge(web::routes(handle)).fallback(unknown);
+    let routes = grpc::routes(handle.clone(), faults, door.clone())
+        .await
+        .into_axum_router()
+        .merge(web::routes(handle))
+        .fallback(unknown);
     Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits::GRPC_STREAMS)
+        .initial_stream_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(Duration::from_millis(limits::GRPC_KEEPALIVE)))
         .http2_keepalive_timeout(Some(Duration::from_millis(limits::GRPC_KEEPALIVE_TIMEOUT)))
         .add_routes(Routes::from(routes))

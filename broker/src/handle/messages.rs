@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use lockstep_engine::{
     Rejected,
-    command::{ChangeVisibility, Delete, QueueRef, Receive, Send, SendEntry, SendSession},
+    command::{ChangeVisibility, Delete, QueueRef, Receive, SendEntry},
     reply::{Accepted, Deleted, Delivered, Origin},
     view::{ClaimedMessage, PeekedMessage},
     words::{
@@ -16,7 +16,7 @@ use lockstep_engine::{
 };
 use uuid::Uuid;
 
-use super::{Handle, stored_message};
+use super::{Handle, pending::prepare_send, stored_message};
 use crate::{codec, failure::Failure, identity, poll::Peek};
 
 /// A message to send.
@@ -42,7 +42,12 @@ impl NewMessage {
     }
 
     /// The same of a numbered message (B3).
-    fn prepare_numbered(self, producer: &Label, epoch: Epoch, number: SendNumber) -> (SendEntry, Bytes, u64) {
+    pub(super) fn prepare_numbered(
+        self,
+        producer: &Label,
+        epoch: Epoch,
+        number: SendNumber,
+    ) -> (SendEntry, Bytes, u64) {
         if self.deduplication_id.is_some() {
             return self.prepare();
         }
@@ -51,7 +56,7 @@ impl NewMessage {
     }
 
     /// What a repeat of its number must have again (B3).
-    fn digest(&self) -> ContentDigest {
+    pub(super) fn digest(&self) -> ContentDigest {
         identity::message_digest(&self.group, self.deduplication_id.as_ref(), &self.body, self.delay)
     }
 
@@ -130,14 +135,8 @@ impl Handle {
         queue: QueueRef,
         messages: Vec<NewMessage>,
     ) -> Result<Vec<Result<Accepted, Rejected>>, Failure> {
-        let (mut entries, mut bodies, mut bytes) = (Vec::with_capacity(messages.len()), Vec::new(), 0);
-        for message in messages {
-            let (entry, body, size) = message.prepare();
-            entries.push(entry);
-            bodies.push(body);
-            bytes += size;
-        }
-        self.command_with(Send { queue, session: None, entries }, bodies, bytes).await
+        let (send, bodies, bytes) = prepare_send(queue, None, messages);
+        self.command_with(send, bodies, bytes).await
     }
 
     /// Sends messages in order under the numbers of a producer's session (B3); one outcome for each. What was used
@@ -152,18 +151,8 @@ impl Handle {
         session: NewSession,
         messages: Vec<NewMessage>,
     ) -> Result<Vec<Result<Accepted, Rejected>>, Failure> {
-        let NewSession { producer, epoch, first } = session;
-        let (mut entries, mut bodies, mut bytes) = (Vec::with_capacity(messages.len()), Vec::new(), 0);
-        let mut digests = Vec::with_capacity(messages.len());
-        for (message, number) in messages.into_iter().zip(first.0..) {
-            digests.push(message.digest());
-            let (entry, body, size) = message.prepare_numbered(&producer, epoch, SendNumber(number));
-            entries.push(entry);
-            bodies.push(body);
-            bytes += size;
-        }
-        let session = Some(SendSession { producer, epoch, first, digests });
-        self.command_with(Send { queue, session, entries }, bodies, bytes).await
+        let (send, bodies, bytes) = prepare_send(queue, Some(session), messages);
+        self.command_with(send, bodies, bytes).await
     }
 
     /// Takes messages; waits so many milliseconds for the first, or as long as the queue says (O1, R1, R2).

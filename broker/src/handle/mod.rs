@@ -7,6 +7,7 @@ mod dead_letters;
 mod explain;
 mod figures;
 mod messages;
+mod pending;
 mod producers;
 mod readers;
 
@@ -29,6 +30,7 @@ pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
 pub use explain::{ExplainedQueue, Wanted};
 pub(crate) use figures::{Figures, QueueRow, ReaderRow};
 pub use messages::{ClaimedBody, Delivery, NewMessage, NewSession, Peeked};
+pub use pending::{Outcomes, Pending};
 pub use readers::{ClaimPages, ReadValue};
 
 use crate::{

@@ -15,5 +15,6 @@ mod restart;
 mod sessions;
 mod stepped;
 mod stopping;
+mod streams;
 mod support;
 mod travel;

@@ -129,16 +129,69 @@ service!(v1::queues_server::Queues {
     explain: ExplainRequest -> ExplainResponse,
 });
 
-service!(v1::messages_server::Messages {
-    send: SendRequest -> SendResponse,
-    send_batch: SendBatchRequest -> SendBatchResponse,
-    receive: ReceiveRequest -> ReceiveResponse,
-    delete: DeleteRequest -> DeleteResponse,
-    delete_batch: DeleteBatchRequest -> DeleteBatchResponse,
-    change_visibility: ChangeVisibilityRequest -> ChangeVisibilityResponse,
-    change_visibility_batch: ChangeVisibilityBatchRequest -> ChangeVisibilityBatchResponse,
-    peek: PeekRequest -> PeekResponse,
-});
+#[tonic::async_trait]
+impl v1::messages_server::Messages for Service {
+    type ProduceStream = ReceiverStream<Result<v1::ProduceResponse, Status>>;
+    type ConsumeStream = ReceiverStream<Result<v1::ConsumeResponse, Status>>;
+
+    async fn send(&self, request: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {
+        self.ask(request, Call::SendRequest).await.map(Response::new)
+    }
+
+    async fn send_batch(
+        &self,
+        request: Request<v1::SendBatchRequest>,
+    ) -> Result<Response<v1::SendBatchResponse>, Status> {
+        self.ask(request, Call::SendBatchRequest).await.map(Response::new)
+    }
+
+    async fn receive(&self, request: Request<v1::ReceiveRequest>) -> Result<Response<v1::ReceiveResponse>, Status> {
+        self.ask(request, Call::ReceiveRequest).await.map(Response::new)
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Result<Response<v1::DeleteResponse>, Status> {
+        self.ask(request, Call::DeleteRequest).await.map(Response::new)
+    }
+
+    async fn delete_batch(
+        &self,
+        request: Request<v1::DeleteBatchRequest>,
+    ) -> Result<Response<v1::DeleteBatchResponse>, Status> {
+        self.ask(request, Call::DeleteBatchRequest).await.map(Response::new)
+    }
+
+    async fn change_visibility(
+        &self,
+        request: Request<v1::ChangeVisibilityRequest>,
+    ) -> Result<Response<v1::ChangeVisibilityResponse>, Status> {
+        self.ask(request, Call::ChangeVisibilityRequest).await.map(Response::new)
+    }
+
+    async fn change_visibility_batch(
+        &self,
+        request: Request<v1::ChangeVisibilityBatchRequest>,
+    ) -> Result<Response<v1::ChangeVisibilityBatchResponse>, Status> {
+        self.ask(request, Call::ChangeVisibilityBatchRequest).await.map(Response::new)
+    }
+
+    async fn peek(&self, request: Request<v1::PeekRequest>) -> Result<Response<v1::PeekResponse>, Status> {
+        self.ask(request, Call::PeekRequest).await.map(Response::new)
+    }
+
+    async fn produce(
+        &self,
+        _requests: Request<tonic::Streaming<v1::ProduceRequest>>,
+    ) -> Result<Response<Self::ProduceStream>, Status> {
+        Err(Status::unimplemented("the calls of the client do not stream"))
+    }
+
+    async fn consume(
+        &self,
+        _requests: Request<tonic::Streaming<v1::ConsumeRequest>>,
+    ) -> Result<Response<Self::ConsumeStream>, Status> {
+        Err(Status::unimplemented("the calls of the client do not stream"))
+    }
+}
 
 macro_rules! readers {
     ($($name:ident: $request:ident -> $response:ident,)*) => {

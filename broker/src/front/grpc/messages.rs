@@ -8,17 +8,18 @@ use lockstep_engine::{
     words::{QueueGeneration, Receipt, SequenceNumber, Timestamp},
 };
 use lockstep_proto::v1::{self, messages_server::Messages};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Services,
+    Services, consume,
     errors::{invalid_refusal, refusal, status},
-    input, output,
+    input, output, produce,
     queues::{Answered, parsed},
+    streams::Responses,
 };
 use crate::{
     failure::{Failure, Invalid},
-    handle::{NewMessage, NewSession},
+    handle::{NewMessage, NewSession, Outcomes},
     limits,
 };
 
@@ -34,12 +35,12 @@ fn merge<T, R>(
 }
 
 impl Services {
-    fn receipts<T>(&self, entries: Vec<(String, T)>) -> Vec<Result<(Receipt, T), Invalid>> {
+    pub(super) fn receipts<T>(&self, entries: Vec<(String, T)>) -> Vec<Result<(Receipt, T), Invalid>> {
         let open = |(handle, with): (String, T)| Ok((self.handle.receipt(&handle)?, with));
         entries.into_iter().map(open).collect()
     }
 
-    fn send_result(&self, outcome: Result<Accepted, Rejected>) -> v1::SendResult {
+    pub(super) fn send_result(&self, outcome: Result<Accepted, Rejected>) -> v1::SendResult {
         use v1::send_result::Outcome;
         let outcome = match outcome {
             Ok(accepted) => Outcome::Accepted(output::accepted(&self.handle, &accepted)),
@@ -84,6 +85,40 @@ impl Services {
         self.handle.change_visibility(command).await.map_err(|failure| self.refuse(&failure))
     }
 
+    pub(super) fn delete_results(
+        &self,
+        opened: Vec<Result<(Receipt, ()), Invalid>>,
+        outcomes: Outcomes<Deleted>,
+    ) -> Vec<v1::DeleteResult> {
+        use v1::delete_result::Outcome;
+        let result = |merged| match merged {
+            Ok((_, Ok(Deleted { already_gone }))) => Outcome::Deleted(v1::DeleteResponse { already_gone }),
+            Ok(((receipt, ()), Err(rejected))) => {
+                let receipt: Receipt = receipt;
+                Outcome::Refused(refusal(&rejected, &self.handle, Some(receipt.generation)))
+            }
+            Err(invalid) => Outcome::Refused(invalid_refusal(&invalid)),
+        };
+        merge(opened, outcomes).map(|merged| v1::DeleteResult { outcome: Some(result(merged)) }).collect()
+    }
+
+    pub(super) fn change_results(
+        &self,
+        opened: Vec<Result<(Receipt, u64), Invalid>>,
+        outcomes: Outcomes<Timestamp>,
+    ) -> Vec<v1::VisibilityResult> {
+        use v1::visibility_result::Outcome;
+        let result = |merged| match merged {
+            Ok((_, Ok(visible))) => {
+                let visible: Timestamp = visible;
+                Outcome::Changed(v1::ChangeVisibilityResponse { visible_unix_ms: visible.0 })
+            }
+            Ok((_, Err(rejected))) => Outcome::Refused(refusal(&rejected, &self.handle, None)),
+            Err(invalid) => Outcome::Refused(invalid_refusal(&invalid)),
+        };
+        merge(opened, outcomes).map(|merged| v1::VisibilityResult { outcome: Some(result(merged)) }).collect()
+    }
+
     /// The only outcome of a batch of one.
     fn single<T>(&self, outcomes: Vec<Result<T, Rejected>>, queue: Option<QueueGeneration>) -> Result<T, Status> {
         let outcome = outcomes.into_iter().next().expect("one outcome for each entry");
@@ -91,7 +126,7 @@ impl Services {
     }
 }
 
-fn timeout(entry: &v1::VisibilityEntry) -> Result<u64, Invalid> {
+pub(super) fn timeout(entry: &v1::VisibilityEntry) -> Result<u64, Invalid> {
     input::seconds("visibility_timeout_seconds", entry.visibility_timeout_seconds, engine_limits::VISIBILITY, "R6")
 }
 
@@ -155,23 +190,14 @@ impl Messages for Services {
     }
 
     async fn delete_batch(&self, request: Request<v1::DeleteBatchRequest>) -> Answered<v1::DeleteBatchResponse> {
-        use v1::delete_result::Outcome;
         let v1::DeleteBatchRequest { queue, receipt_handles } = request.into_inner();
         let queue = parsed(input::queue(&queue, None))?;
         parsed(input::batch(receipt_handles.len(), engine_limits::BATCH_ENTRIES))?;
         let opened = self.receipts(receipt_handles.into_iter().map(|handle| (handle, ())).collect());
         let receipts = opened.iter().flatten().map(|(receipt, ())| *receipt).collect();
         let outcomes = self.delete_all(queue, receipts).await?;
-        let result = |merged| match merged {
-            Ok((_, Ok(Deleted { already_gone }))) => Outcome::Deleted(v1::DeleteResponse { already_gone }),
-            Ok(((receipt, ()), Err(rejected))) => {
-                let receipt: Receipt = receipt;
-                Outcome::Refused(refusal(&rejected, &self.handle, Some(receipt.generation)))
-            }
-            Err(invalid) => Outcome::Refused(invalid_refusal(&invalid)),
-        };
-        let results = merge(opened, outcomes).map(result).map(|outcome| v1::DeleteResult { outcome: Some(outcome) });
-        Ok(Response::new(v1::DeleteBatchResponse { results: results.collect() }))
+        let results = self.delete_results(opened, outcomes);
+        Ok(Response::new(v1::DeleteBatchResponse { results }))
     }
 
     async fn change_visibility(
@@ -192,7 +218,6 @@ impl Messages for Services {
         &self,
         request: Request<v1::ChangeVisibilityBatchRequest>,
     ) -> Answered<v1::ChangeVisibilityBatchResponse> {
-        use v1::visibility_result::Outcome;
         let v1::ChangeVisibilityBatchRequest { queue, entries } = request.into_inner();
         let queue = parsed(input::queue(&queue, None))?;
         parsed(input::batch(entries.len(), engine_limits::BATCH_ENTRIES))?;
@@ -203,17 +228,8 @@ impl Messages for Services {
         let entries: Vec<_> = parsed(entries.into_iter().enumerate().map(with_timeout).collect())?;
         let opened = self.receipts(entries);
         let outcomes = self.change_all(queue, opened.iter().flatten().copied().collect()).await?;
-        let result = |merged| match merged {
-            Ok((_, Ok(visible))) => {
-                let visible: Timestamp = visible;
-                Outcome::Changed(v1::ChangeVisibilityResponse { visible_unix_ms: visible.0 })
-            }
-            Ok((_, Err(rejected))) => Outcome::Refused(refusal(&rejected, &self.handle, None)),
-            Err(invalid) => Outcome::Refused(invalid_refusal(&invalid)),
-        };
-        let results =
-            merge(opened, outcomes).map(result).map(|outcome| v1::VisibilityResult { outcome: Some(outcome) });
-        Ok(Response::new(v1::ChangeVisibilityBatchResponse { results: results.collect() }))
+        let results = self.change_results(opened, outcomes);
+        Ok(Response::new(v1::ChangeVisibilityBatchResponse { results }))
     }
 
     async fn peek(&self, request: Request<v1::PeekRequest>) -> Answered<v1::PeekResponse> {
@@ -227,5 +243,16 @@ impl Messages for Services {
         let peeked = self.handle.peek(queue, group, after, max as usize, wait).await;
         let messages = peeked.map_err(|failure| self.refuse(&failure))?;
         Ok(Response::new(v1::PeekResponse { messages: messages.into_iter().map(output::peeked).collect() }))
+    }
+    type ProduceStream = Responses<v1::ProduceResponse>;
+
+    async fn produce(&self, requests: Request<Streaming<v1::ProduceRequest>>) -> Answered<Self::ProduceStream> {
+        Ok(Response::new(produce::serve(self.clone(), requests.into_inner())))
+    }
+
+    type ConsumeStream = Responses<v1::ConsumeResponse>;
+
+    async fn consume(&self, requests: Request<Streaming<v1::ConsumeRequest>>) -> Answered<Self::ConsumeStream> {
+        Ok(Response::new(consume::serve(self.clone(), requests.into_inner())))
     }
 }

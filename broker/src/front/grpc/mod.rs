@@ -2,6 +2,7 @@
 //! decided here.
 
 mod clock;
+mod consume;
 mod dead_letters;
 mod errors;
 mod explain;
@@ -9,9 +10,11 @@ mod guard;
 mod input;
 mod messages;
 mod output;
+mod produce;
 mod producers;
 mod queues;
 mod readers;
+mod streams;
 
 use lockstep_proto::{
     DESCRIPTORS,
@@ -20,22 +23,24 @@ use lockstep_proto::{
         producers_server::ProducersServer, queues_server::QueuesServer, readers_server::ReadersServer,
     },
 };
+use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
 use self::guard::Gate;
-use crate::{faults::Faults, handle::Handle, limits};
+use crate::{faults::Faults, front::door::Door, handle::Handle, limits};
 
 /// The services of the door: a handle and conversions.
 #[derive(Clone, Debug)]
 struct Services {
     handle: Handle,
+    door: watch::Receiver<Door>,
 }
 
 /// The services, with health and reflection.
-pub(super) async fn routes(handle: Handle, faults: Option<Faults>) -> Routes {
+pub(super) async fn routes(handle: Handle, faults: Option<Faults>, door: watch::Receiver<Door>) -> Routes {
     let gate = Gate { handle: handle.clone(), faults };
-    let services = Services { handle };
+    let services = Services { handle, door };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<QueuesServer<Services>>().await;
     health.set_serving::<MessagesServer<Services>>().await;
