@@ -8,10 +8,28 @@ use std::{
 
 use bytes::Bytes;
 use lockstep_engine::words::Position;
-use lockstep_journal::{self as journal, BodyReader, FrameNumber};
+use lockstep_journal::{self as journal, BodyReader, FrameNumber, ReadError};
 
-/// A body, or what the journal says about it.
-pub(crate) type Fetched = Result<Bytes, String>;
+/// A body, or why it was not read.
+pub(crate) type Fetched = Result<Bytes, Unread>;
+
+/// Why a body was not read; each says it in words.
+#[derive(Clone, Debug)]
+pub(crate) enum Unread {
+    /// Nothing is at the place: its frame was released, or is lost.
+    Gone(String),
+    /// Something is there, but it cannot be read.
+    Damaged(String),
+}
+
+impl Unread {
+    /// What is wrong, in words.
+    pub(crate) fn into_fault(self) -> String {
+        match self {
+            Self::Gone(fault) | Self::Damaged(fault) => fault,
+        }
+    }
+}
 
 type Read = dyn Fn(Position) -> Fetched + Send + Sync;
 
@@ -36,7 +54,12 @@ impl Bodies {
     pub(crate) fn new(reader: impl BodyReader, most_bytes: u64) -> Self {
         let read = move |place: Position| {
             let place = journal::Position { frame: FrameNumber(place.frame), index: place.index };
-            reader.read(place).map_err(|error| error.to_string())
+            reader.read(place).map_err(|error| match error {
+                ReadError::Missing { .. } => Unread::Gone(error.to_string()),
+                ReadError::Damaged { .. } | ReadError::Io { .. } | ReadError::Closed { .. } => {
+                    Unread::Damaged(error.to_string())
+                }
+            })
         };
         Self { cache: Arc::default(), most_bytes, read: Arc::new(read), inline: false }
     }
@@ -83,11 +106,17 @@ impl Bodies {
             } else {
                 match tokio::task::spawn_blocking(task).await {
                     Ok(found) => found,
-                    Err(error) => return vec![Err(format!("reading was given up: {error}")); count],
+                    Err(error) => return vec![Err(Unread::Damaged(format!("reading was given up: {error}"))); count],
                 }
             };
         }
         found.into_iter().map(|body| body.expect("each was found or read")).collect()
+    }
+
+    /// One body, read by whoever asks, who may wait for the disk.
+    pub(crate) fn read(&self, place: Position) -> Fetched {
+        let cached = self.lock().bodies.get(&place).cloned();
+        cached.map_or_else(|| (self.read)(place), Ok)
     }
 
     /// The cache is only ever whole: nothing between its statements can panic but an allocation.

@@ -15,6 +15,7 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
         Event::ClaimCommitted { values, .. } | Event::ValuesCommitted { values, .. } => {
             values.iter().filter_map(|value| value.body).collect()
         }
+        Event::BodiesMoved { bodies, .. } => bodies.iter().map(|(_, body)| *body).collect(),
         Event::Ticked { .. }
         | Event::Resumed { .. }
         | Event::QueueCreated { .. }
@@ -78,6 +79,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         | Event::ClaimOpened { .. }
         | Event::ClaimTaken { .. }
         | Event::ValuesCommitted { .. }
+        | Event::BodiesMoved { .. }
         | Event::Restored(_) => [None, None],
     };
     changed.into_iter().flatten()
@@ -119,6 +121,7 @@ pub(crate) fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration,
         | Event::KeysForgotten { .. }
         | Event::ProducerOpened { .. }
         | Event::NumbersUsed { .. }
+        | Event::BodiesMoved { .. }
         | Event::ProducerForgotten { .. }
         | Event::ReaderOpened { .. }
         | Event::ClaimTaken { .. }

@@ -6,20 +6,27 @@
 
 mod feed;
 pub(crate) mod held;
+mod mover;
 mod slices;
 
 use std::{
-    sync::mpsc::{RecvTimeoutError, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
     time::{Duration, Instant},
 };
 
 use lockstep_engine::Engine;
 use tokio::sync::mpsc;
 
-use self::{feed::Intake, held::Held};
+use self::{feed::Intake, held::Held, mover::Mover};
 use crate::{
+    bodies::Bodies,
     codec::decode_frame,
     limits,
+    request::Request,
     writer::{Job, SliceJob},
 };
 
@@ -42,6 +49,18 @@ pub(crate) struct Followed {
     pub(crate) tail_bytes: u64,
 }
 
+/// What the follower reaches beside the journal's feed.
+pub(crate) struct Ways {
+    /// The way to the journal's thread.
+    pub(crate) jobs: mpsc::WeakSender<Job>,
+    /// The way to the sequencer.
+    pub(crate) requests: mpsc::Sender<Box<dyn Request>>,
+    /// Where bodies are read.
+    pub(crate) bodies: Bodies,
+    /// Bytes that the journal occupies, as its thread last said.
+    pub(crate) stored: Arc<AtomicU64>,
+}
+
 /// Everything the thread owns.
 pub(crate) struct Follower {
     past: Followed,
@@ -52,6 +71,9 @@ pub(crate) struct Follower {
     floor: u64,
     /// Bodies that are named now, and were when the last checkpoint was written.
     bodies: (u64, u64),
+    mover: Mover,
+    /// Bytes that the journal occupies.
+    stored: Arc<AtomicU64>,
     /// Bytes of events since the names were last looked at, and when that was.
     unseen: u64,
     looked_at: Instant,
@@ -62,9 +84,12 @@ struct Ending;
 
 impl Follower {
     /// A follower, and the journal's end of what feeds it.
-    pub(crate) fn new(past: Followed, jobs: mpsc::WeakSender<Job>, floor: u64) -> (Self, Feed) {
+    pub(crate) fn new(past: Followed, ways: Ways, floor: u64) -> (Self, Feed) {
         let (feed, intake) = feed::connect();
-        let mut follower = Self { past, intake, jobs, floor, bodies: (0, 0), unseen: 0, looked_at: Instant::now() };
+        let Ways { jobs, requests, bodies, stored } = ways;
+        let mover = Mover::new(requests, bodies);
+        let (unseen, looked_at) = (0, Instant::now());
+        let mut follower = Self { past, intake, jobs, floor, bodies: (0, 0), mover, stored, unseen, looked_at };
         follower.look();
         follower.bodies.1 = follower.bodies.0;
         (follower, feed)
@@ -83,6 +108,10 @@ impl Follower {
             }
             if self.is_look_due() {
                 self.look();
+                self.move_bodies();
+            }
+            if !self.mover.step() {
+                return;
             }
         }
     }
@@ -136,9 +165,20 @@ impl Follower {
         Ok(())
     }
 
+    /// When hardly anything of what is stored is named any more, what is left in the oldest frames moves.
+    fn move_bodies(&mut self) {
+        let most = (self.past.held.named_bytes() * limits::MOVE_SHARE).max(self.floor * limits::MOVE_FLOORS);
+        if self.mover.is_idle()
+            && self.stored.load(Ordering::Relaxed) > most
+            && let Some(frames) = self.past.held.sparse(self.past.covered, self.floor * limits::MOVE_GROUP_FLOORS)
+        {
+            self.mover.begin(&self.past.engine, &frames);
+        }
+    }
+
     fn is_look_due(&self) -> bool {
         // Looking costs a visit to each body: not more often than as many bytes of events paid for it.
-        let worth = limits::LOOK_BYTES.max(self.bodies.0 * limits::LOOK_BYTES_PER_BODY);
+        let worth = (self.floor / limits::LOOKS_PER_FLOOR).max(self.bodies.0 * limits::LOOK_BYTES_PER_BODY);
         let patience = Duration::from_millis(limits::LOOK_PAUSE);
         self.unseen > worth || (self.unseen > 0 && self.looked_at.elapsed() >= patience)
     }

@@ -86,9 +86,10 @@ pub const CHECKPOINT_FLOOR: u64 = 4 << 20;
 pub const FOLLOWER_LAG: u64 = 16 << 20;
 /// How long the follower waits for a frame before it looks around.
 pub const FOLLOWER_PAUSE: u64 = 1_000;
-/// Bytes of events after which the follower looks which frames are still needed, and in addition for each body.
-pub const LOOK_BYTES: u64 = 1 << 20;
-/// See above.
+/// How often the follower looks which frames are still needed while as many bytes of events come as are worth a
+/// checkpoint.
+pub const LOOKS_PER_FLOOR: u64 = 4;
+/// It does not look before so many bytes of events came for each body that is named.
 pub const LOOK_BYTES_PER_BODY: u64 = 16;
 /// It looks at least so often while anything happens.
 pub const LOOK_PAUSE: u64 = 5_000;
@@ -96,6 +97,14 @@ pub const LOOK_PAUSE: u64 = 5_000;
 pub const RELEASED_FRAMES: usize = 256;
 /// Bytes of released frames at which no further one goes with the same append.
 pub const RELEASED_BYTES: u64 = 16 << 20;
+/// Bytes of bodies that one request moves to the present frame (H6).
+pub const MOVED_BYTES: u64 = 128 << 10;
+/// Frames that follow each other are judged together, so many times the checkpoint's floor in bytes.
+pub const MOVE_GROUP_FLOORS: u64 = 4;
+/// Nothing is moved while the journal holds less than so many times the checkpoint's floor.
+pub const MOVE_FLOORS: u64 = 16;
+/// Nothing is moved while at least one in so many stored bytes is named.
+pub const MOVE_SHARE: u64 = 4;
 /// Free bytes of the disk at which sends and outputs stop (H5).
 pub const SEND_RESERVE: u64 = 64 << 20;
 /// Free bytes of the disk at which deletes, claims and commits stop too (H5).

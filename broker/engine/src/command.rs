@@ -5,8 +5,8 @@
 use crate::{
     AttributeChanges, Event, Rejected, State,
     words::{
-        AttemptKey, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName,
-        ReaderId, Receipt, SendNumber, Timestamp, ValueKey,
+        AttemptKey, BodyOwner, BodyRef, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
+        QueueGeneration, QueueName, ReaderId, Receipt, SendNumber, Timestamp, ValueKey,
     },
 };
 
@@ -328,6 +328,15 @@ pub enum CommitTarget {
     Deliveries(Vec<Receipt>),
     /// Nothing: only reader-wide values change.
     Reader(ReaderRef),
+}
+
+/// Stores bodies again in the present frame, so that an old one may go (H6). Bodies: one for each entry.
+#[derive(Clone, Debug)]
+pub struct MoveBodies {
+    /// The queue.
+    pub queue: QueueGeneration,
+    /// Whose bodies, and where each was read. An owner that is gone, or names another place, is passed over.
+    pub bodies: Vec<(BodyOwner, BodyRef)>,
 }
 
 /// All or nothing, in one journal entry (B1). Bodies: the outputs', then the stored values', then the record.

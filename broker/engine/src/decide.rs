@@ -5,6 +5,7 @@ mod commit;
 mod dead_letters;
 mod delete;
 pub(crate) mod due;
+mod moving;
 mod producers;
 pub(crate) mod readers;
 mod receive;

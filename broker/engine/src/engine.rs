@@ -1,6 +1,8 @@
 //! The engine: `apply(command, now) = settle(now) + decide(&self) -> events + evolve(&mut self, &event)`. The shell
 //! calls these in that order; nothing here knows a clock, a disk or a thread.
 
+use std::collections::BTreeSet;
+
 use crate::{
     Event, State,
     command::{Command, Context, Decision, QueueRef, ReaderRef},
@@ -8,7 +10,9 @@ use crate::{
     limits,
     reply::Rejected,
     view::{ClaimContents, PeekedMessage, ProducerView, QueueView, ReaderView, StoredValue, TimeJump},
-    words::{BodyRef, ClaimNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber, Timestamp},
+    words::{
+        BodyOwner, BodyRef, ClaimNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber, Timestamp,
+    },
 };
 
 /// The broker's state machine. Two engines that evolved through the same events are equal.
@@ -96,6 +100,17 @@ impl Engine {
     /// Every body that a message or a stored value names: their frames must be kept (H6).
     pub fn bodies(&self) -> impl Iterator<Item = BodyRef> {
         self.state.bodies()
+    }
+
+    /// Who names a body in one of these frames.
+    pub fn owners(&self, frames: &BTreeSet<u64>) -> impl Iterator<Item = (QueueGeneration, BodyOwner, BodyRef)> {
+        self.state.owners(frames)
+    }
+
+    /// Where an owner's body lies now; `None` when the owner is gone.
+    #[must_use]
+    pub fn body(&self, queue: QueueGeneration, owner: &BodyOwner) -> Option<BodyRef> {
+        self.state.body(queue, owner)
     }
 
     /// Checks every invariant.

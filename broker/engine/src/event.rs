@@ -6,8 +6,8 @@ use crate::{
     Attributes,
     reply::{Accepted, Origin},
     words::{
-        ActiveTime, AttemptKey, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId,
-        Label, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
+        ActiveTime, AttemptKey, BodyOwner, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch,
+        GroupId, Label, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
     },
 };
 
@@ -242,6 +242,11 @@ pub enum Event {
         outputs: Vec<Accepted>,
     },
     /// Reader-wide values changed.
+    /// Bodies were stored again in this frame; nothing else changed (H6).
+    BodiesMoved {
+        queue: QueueGeneration,
+        bodies: Vec<(BodyOwner, BodyRef)>,
+    },
     ValuesCommitted {
         queue: QueueGeneration,
         reader: ReaderId,

@@ -89,6 +89,7 @@ impl State {
                     self.queues.get_mut(queue)?.attempts.touch(lease);
                 }
             }
+            Event::BodiesMoved { queue, bodies } => self.move_bodies(*queue, bodies)?,
             Event::KeysForgotten { queue, through } => {
                 let found = self.queues.get_mut(queue)?;
                 found.keys.forget(*through);

@@ -2,6 +2,7 @@
 //! behaviour never depends on a hasher.
 
 pub(crate) mod attempts;
+mod bodies;
 pub(crate) mod keys;
 pub(crate) mod message;
 pub(crate) mod producers;
@@ -14,7 +15,7 @@ use crate::{
     command::{QueueRef, ReaderRef},
     reply::Rejected,
     state::{queue::Queue, reader::Reader},
-    words::{ActiveTime, BodyRef, ClaimNumber, QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp},
+    words::{ActiveTime, ClaimNumber, QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp},
 };
 
 /// What ends by itself at an instant.
@@ -53,14 +54,6 @@ impl State {
     /// The wall time of an active time, if there is no downtime to come.
     pub(crate) fn wall(&self, at: ActiveTime) -> Timestamp {
         Timestamp(at.0 + self.downtime)
-    }
-
-    /// The places of all bodies.
-    pub(crate) fn bodies(&self) -> impl Iterator<Item = BodyRef> {
-        self.queues.values().flat_map(|queue| {
-            let values = queue.readers.values().flat_map(|reader| reader.values.values().copied());
-            queue.messages.values().map(|message| message.body).chain(values)
-        })
     }
 
     /// Finds a queue by name, and by generation where one is given (B8).

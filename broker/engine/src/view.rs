@@ -99,6 +99,8 @@ pub struct ClaimedMessage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are words whose types say what they are")]
 pub struct StoredValue {
+    pub generation: QueueGeneration,
+    pub reader: ReaderId,
     /// Absent: the reader's own.
     pub group: Option<GroupId>,
     pub key: ValueKey,
@@ -236,7 +238,8 @@ impl State {
                 origin: message.origin(),
             });
         }
-        let values = groups.into_iter().flat_map(|group| values_of(reader, Some(group), "", "")).collect();
+        let values =
+            groups.into_iter().flat_map(|group| values_of(queue.generation, reader, Some(group), "", "")).collect();
         Ok(ClaimContents { generation: queue.generation, values, messages })
     }
 
@@ -264,14 +267,14 @@ impl State {
         max: usize,
         max_bytes: u64,
     ) -> Result<Vec<StoredValue>, Rejected> {
-        let (_, reader) = self.find_reader(reader)?;
+        let (queue, reader) = self.find_reader(reader)?;
         let mut bytes = 0;
         let fits = move |value: &StoredValue| {
             let first = bytes == 0;
             bytes += u64::from(value.body.size).max(1);
             first || bytes <= max_bytes
         };
-        Ok(values_of(reader, group, prefix, after)
+        Ok(values_of(queue.generation, reader, group, prefix, after)
             .take(max)
             .take_while({
                 let mut fits = fits;
@@ -343,6 +346,7 @@ fn shard_of(group: &GroupId, shards: u32) -> u32 {
 }
 
 fn values_of<'a>(
+    generation: QueueGeneration,
     reader: &'a Reader,
     group: Option<&'a GroupId>,
     prefix: &'a str,
@@ -354,7 +358,10 @@ fn values_of<'a>(
         .range((group.cloned(), lowest)..)
         .take_while(move |((of, _), _)| of.as_ref() == group)
         .filter(move |((_, key), _)| key.as_str().starts_with(prefix) && key.as_str() > after)
-        .map(|((group, key), body)| StoredValue { group: group.clone(), key: key.clone(), body: *body })
+        .map(move |((group, key), body)| {
+            let (group, key) = (group.clone(), key.clone());
+            StoredValue { generation, reader: reader.id, group, key, body: *body }
+        })
 }
 
 fn queue_view(queue: &Queue) -> QueueView {

@@ -207,6 +207,22 @@ pub struct BodyRef {
     pub size: u32,
 }
 
+/// What names a body: the body may be moved, this stays (H6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyOwner {
+    /// A message of the queue.
+    Message(SequenceNumber),
+    /// A stored value.
+    Value {
+        /// The reader it is stored for.
+        reader: ReaderId,
+        /// Its group; absent: the reader's own.
+        group: Option<GroupId>,
+        /// Its key.
+        key: ValueKey,
+    },
+}
+
 /// What a receipt handle stands for. The text form and its seal are the shell's (H9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Receipt {

@@ -70,6 +70,9 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::ClaimCommitted(it) => claim_committed(it),
         Fact::DeliveriesCommitted(it) => deliveries_committed(&it),
         Fact::ValuesCommitted(it) => values_committed(it),
+        Fact::BodiesMoved(it) => {
+            Ok(Event::BodiesMoved { queue: QueueGeneration(it.queue), bodies: words::read_moved(it.bodies)? })
+        }
         Fact::RestoredClock(it) => Ok(Event::Restored(restored::clock(&it))),
         Fact::RestoredQueue(it) => restored::queue(&it).map(Event::Restored),
         Fact::RestoredMessage(it) => restored::message(&it).map(Event::Restored),

@@ -85,6 +85,9 @@ fn fact(event: &Event) -> Fact {
         Event::ValuesCommitted { queue, reader, id, digest, outputs, values } => {
             values_committed(*queue, *reader, id, *digest, outputs, values)
         }
+        Event::BodiesMoved { queue, bodies } => {
+            Fact::BodiesMoved(wire::BodiesMoved { queue: queue.0, bodies: words::moved(bodies) })
+        }
         Event::Restored(piece) => restored::fact(piece),
     }
 }

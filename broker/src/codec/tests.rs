@@ -9,8 +9,9 @@ use lockstep_engine::{
     },
     reply::{Accepted, Origin},
     words::{
-        ActiveTime, AttemptKey, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId,
-        Label, Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
+        ActiveTime, AttemptKey, BodyOwner, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch,
+        GroupId, Label, Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp,
+        ValueKey,
     },
 };
 
@@ -109,6 +110,13 @@ fn accepted(rng: &mut Rng) -> Accepted {
     Accepted { generation: queue(rng), sequence: sequence(rng), duplicate: rng.bool() }
 }
 
+fn owner(rng: &mut Rng) -> BodyOwner {
+    if rng.bool() {
+        return BodyOwner::Message(sequence(rng));
+    }
+    BodyOwner::Value { reader: reader(rng), group: maybe(rng, group), key: key(rng) }
+}
+
 fn value(rng: &mut Rng) -> ValueChanged {
     ValueChanged { group: maybe(rng, group), key: key(rng), body: maybe(rng, body) }
 }
@@ -173,7 +181,7 @@ fn used(rng: &mut Rng) -> NumberUsed {
     NumberUsed { digest: digest(rng), outcome }
 }
 
-const EVENTS: u8 = 28;
+const EVENTS: u8 = 29;
 
 /// One event of each kind; the compiler's exhaustive matches in `encode` see to it that none is forgotten there.
 fn event(rng: &mut Rng, kind: u8) -> Event {
@@ -203,6 +211,7 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
             messages: list(r, |r| (sequence(r), epoch(r))),
         },
         26 => Event::AttemptRepeated { queue, attempt: AttemptKey(sixteen(r)), visible_at: active(r) },
+        27 => Event::BodiesMoved { queue, bodies: list(r, |r| (owner(r), body(r))) },
         7 => Event::MessagesReceived {
             queue,
             epoch: epoch(r),

@@ -7,7 +7,8 @@ use lockstep_engine::{
     event::{Counted, ValueChanged},
     reply::{Accepted, Origin},
     words::{
-        BodyRef, Epoch, GroupId, Label, Position, QueueGeneration, QueueName, SequenceNumber, ValueKey, WordError,
+        BodyOwner, BodyRef, Epoch, GroupId, Label, Position, QueueGeneration, QueueName, ReaderId, SequenceNumber,
+        ValueKey, WordError,
     },
 };
 use lockstep_proto::storage as wire;
@@ -140,6 +141,36 @@ pub(super) fn read_values(values: Vec<wire::ValueChanged>) -> Result<Vec<ValueCh
         })
     };
     values.into_iter().map(one).collect()
+}
+
+pub(super) fn moved(bodies: &[(BodyOwner, BodyRef)]) -> Vec<wire::MovedBody> {
+    let one = |(owner, place): &(BodyOwner, BodyRef)| {
+        let owner = match owner {
+            BodyOwner::Message(sequence) => wire::moved_body::Owner::Sequence(sequence.0),
+            BodyOwner::Value { reader, group, key } => wire::moved_body::Owner::Value(wire::ValueOwner {
+                reader: reader.0,
+                group: group.as_ref().map(ToString::to_string),
+                key: key.to_string(),
+            }),
+        };
+        wire::MovedBody { owner: Some(owner), body: Some(body(*place)) }
+    };
+    bodies.iter().map(one).collect()
+}
+
+pub(super) fn read_moved(bodies: Vec<wire::MovedBody>) -> Result<Vec<(BodyOwner, BodyRef)>, Fault> {
+    let one = |it: wire::MovedBody| {
+        let owner = match it.owner.ok_or("a moved body has no owner")? {
+            wire::moved_body::Owner::Sequence(sequence) => BodyOwner::Message(SequenceNumber(sequence)),
+            wire::moved_body::Owner::Value(value) => BodyOwner::Value {
+                reader: ReaderId(value.reader),
+                group: optional_group(value.group.as_deref())?,
+                key: value_key(&value.key)?,
+            },
+        };
+        Ok((owner, it.body.map(body_ref).ok_or("a moved body has no place")?))
+    };
+    bodies.into_iter().map(one).collect()
 }
 
 pub(super) fn attributes(attributes: &Attributes) -> wire::Attributes {

@@ -1,9 +1,11 @@
 //! Which frames the journal holds, how many bytes of each are still named by a message or a value, and so which may go
 //! (H6). Arithmetic only: nothing is read, written or released here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_engine::words::{BodyRef, Position};
+
+use crate::limits;
 
 /// What a body costs in its frame beside its bytes.
 const BODY_OVERHEAD: u64 = 64;
@@ -86,6 +88,36 @@ impl Held {
         }
     }
 
+    /// Frames that follow each other, the oldest such run of about `group` bytes in which less than one byte in
+    /// [`limits::MOVE_SHARE`] was named at the last look. Frames that went count with an average size: where a journal
+    /// gives back whole files, the last body in one keeps it all.
+    pub(crate) fn sparse(&self, covered: u64, group: u64) -> Option<BTreeSet<u64>> {
+        let average = self.bytes / (self.frames.len() as u64).max(1);
+        let (mut run, mut bytes, mut named) = (BTreeSet::new(), 0, 0);
+        let mut before = None;
+        for (number, frame) in self.frames.range(..=covered) {
+            let gone = before.map_or(0, |before| number - before - 1);
+            before = Some(*number);
+            bytes += frame.bytes + gone * average;
+            named += frame.named;
+            run.insert(*number);
+            if bytes >= group {
+                if named * limits::MOVE_SHARE < bytes {
+                    return Some(run);
+                }
+                (run, bytes, named) = (BTreeSet::new(), 0, 0);
+            }
+        }
+        // Behind the last one everything went.
+        bytes += before.map_or(0, |before| covered - before) * average;
+        (bytes >= group && named * limits::MOVE_SHARE < bytes && !run.is_empty()).then_some(run)
+    }
+
+    /// Bytes that were named at the last look.
+    pub(crate) fn named_bytes(&self) -> u64 {
+        self.frames.values().map(|frame| frame.named).sum()
+    }
+
     /// Takes out the frames up to `covered` in which nothing was named at the last look.
     pub(crate) fn take_releasable(&mut self, covered: u64) -> Vec<Releasable> {
         let unnamed = self.frames.range(..=covered).filter(|(_, frame)| frame.named == 0);
@@ -121,6 +153,35 @@ mod tests {
         assert!(held.take_releasable(3).is_empty(), "once is enough");
         held.look([body(4, 0, 10)].into_iter());
         assert_eq!(held.take_releasable(5), [2, 5].map(|number| Releasable { number, bytes: 1_000 }));
+    }
+
+    #[test]
+    fn the_oldest_run_in_which_little_is_named_is_sparse() {
+        let mut held = Held::default();
+        for number in 1..=40 {
+            held.add(number, 10, 1_000);
+        }
+        // The first ten are full, of the next ten one body is left, the rest is full.
+        let full = (1..=40).filter(|number| !(11..=20).contains(number));
+        let named = full.flat_map(|number| (0..10).map(move |index| body(number, index, 36)));
+        held.look(named.chain([body(15, 3, 36)]));
+        assert_eq!(held.sparse(40, 10_000), Some((11..=20).collect()));
+        assert_eq!(held.sparse(19, 10_000), None, "not before a checkpoint covers it");
+        // The others went: it alone is left of its run, and keeps as much.
+        held.take_releasable(40);
+        assert_eq!(held.sparse(40, 10_000), Some([15].into_iter().chain(21..=21).collect()));
+    }
+
+    #[test]
+    fn the_last_body_of_all_is_sparse_when_enough_went_behind_it() {
+        let mut held = Held::default();
+        for number in 1..=40 {
+            held.add(number, 10, 1_000);
+        }
+        held.look([body(3, 0, 36)].into_iter());
+        held.take_releasable(40);
+        assert_eq!(held.sparse(40, 10_000), Some([3].into_iter().collect()));
+        assert_eq!(held.sparse(9, 10_000), None);
     }
 
     #[test]

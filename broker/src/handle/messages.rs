@@ -10,13 +10,17 @@ use lockstep_engine::{
     reply::{Accepted, Deleted, Delivered, Origin},
     view::{ClaimedMessage, PeekedMessage},
     words::{
-        ContentDigest, DeduplicationId, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, Receipt, SendNumber,
-        SequenceNumber, Timestamp,
+        BodyOwner, BodyRef, ContentDigest, DeduplicationId, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration,
+        Receipt, SendNumber, SequenceNumber, Timestamp,
     },
 };
 use uuid::Uuid;
 
-use super::{Handle, pending::prepare_send, stored_message};
+use super::{
+    Handle,
+    pending::prepare_send,
+    places::{Wanted, stored_message},
+};
 use crate::{codec, failure::Failure, identity, poll::Peek};
 
 /// A message to send.
@@ -161,12 +165,14 @@ impl Handle {
     /// The queue is not there, or went; [`Failure::Damaged`] when nothing but messages with damaged bodies is there.
     pub async fn receive(&self, command: Receive, wait: Option<u64>) -> Result<Vec<Delivery>, Failure> {
         let delivered = self.poll(command, wait).await?;
-        let places = delivered.iter().map(|message| message.body.position).collect();
+        let wanted = delivered.iter().map(|it| wanted(it.generation, it.sequence, it.body)).collect();
         let mut stopped = Stopped::default();
         let mut deliveries = Vec::with_capacity(delivered.len());
-        for (delivered, fetched) in delivered.into_iter().zip(self.bodies.fetch(places).await) {
+        for (delivered, found) in delivered.into_iter().zip(self.fetch(wanted).await?) {
+            // A message that ended since is delivered to nobody.
+            let Some(found) = found else { continue };
             let (group, sequence) = (&delivered.group, delivered.sequence);
-            let Some(stored) = stopped.judge(group, sequence, stored_message(fetched)) else { continue };
+            let Some(stored) = stopped.judge(group, sequence, stored_message(found)) else { continue };
             let names =
                 self.names(delivered.generation, sequence, delivered.origin.as_ref(), stored.message_deduplication_id);
             deliveries.push(Delivery {
@@ -213,11 +219,12 @@ impl Handle {
     ) -> Result<Vec<Peeked>, Failure> {
         let max_bytes = crate::limits::ANSWER_BYTES;
         let peeked = self.poll(Peek { queue, group, after, max, max_bytes }, Some(wait)).await?;
-        let places = peeked.iter().map(|message| message.body.position).collect();
+        let wanted = peeked.iter().map(|it| wanted(it.generation, it.sequence, it.body)).collect();
         let mut first_damage = None;
         let mut messages = Vec::with_capacity(peeked.len());
-        for (peeked, fetched) in peeked.into_iter().zip(self.bodies.fetch(places).await) {
-            match stored_message(fetched) {
+        for (peeked, found) in peeked.into_iter().zip(self.fetch(wanted).await?) {
+            let Some(found) = found else { continue };
+            match stored_message(found) {
                 Ok(stored) => {
                     let (given, origin) = (stored.message_deduplication_id, peeked.origin.as_ref());
                     let names = self.names(peeked.generation, peeked.sequence, origin, given);
@@ -258,15 +265,21 @@ impl Handle {
         generation: QueueGeneration,
         claimed: Vec<ClaimedMessage>,
     ) -> Result<Vec<ClaimedBody>, Failure> {
-        let places = claimed.iter().map(|message| message.body.position).collect();
-        let with_body = |(claimed, fetched): (ClaimedMessage, _)| {
-            let stored = stored_message(fetched).map_err(|fault| damaged(claimed.sequence, fault))?;
+        let wanted = claimed.iter().map(|it| wanted(generation, it.sequence, it.body)).collect();
+        let with_body = |(claimed, found): (ClaimedMessage, Option<_>)| {
+            // A claimed message ends with its claim, and not before.
+            let found = found.ok_or(Failure::Rejected(Rejected::ClaimNotOpen))?;
+            let stored = stored_message(found).map_err(|fault| damaged(claimed.sequence, fault))?;
             let (given, origin) = (stored.message_deduplication_id, claimed.origin.as_ref());
             let names = self.names(generation, claimed.sequence, origin, given);
             Ok(ClaimedBody { message_id: names.0, deduplication_id: names.1, body: stored.body, claimed })
         };
-        claimed.into_iter().zip(self.bodies.fetch(places).await).map(with_body).collect()
+        claimed.into_iter().zip(self.fetch(wanted).await?).map(with_body).collect()
     }
+}
+
+fn wanted(queue: QueueGeneration, sequence: SequenceNumber, body: BodyRef) -> Wanted {
+    Wanted { queue, owner: BodyOwner::Message(sequence), body }
 }
 
 fn receipt_of(delivered: &Delivered) -> Receipt {

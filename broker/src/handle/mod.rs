@@ -8,6 +8,7 @@ mod explain;
 mod figures;
 mod messages;
 mod pending;
+mod places;
 mod producers;
 mod readers;
 
@@ -21,7 +22,6 @@ use lockstep_engine::{
     view::QueueView,
     words::{AttemptId, AttemptKey, QueueGeneration, Receipt, SequenceNumber, Timestamp},
 };
-use lockstep_proto::storage::StoredMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -34,8 +34,7 @@ pub use pending::{Outcomes, Pending};
 pub use readers::{ClaimPages, ReadValue};
 
 use crate::{
-    bodies::{Bodies, Fetched},
-    codec,
+    bodies::Bodies,
     failure::Failure,
     identity::{self, Identity},
     limits,
@@ -203,9 +202,4 @@ impl Handle {
         let reason = self.fault.borrow().clone();
         Failure::Unavailable(reason.unwrap_or_else(|| "the broker is stopping".into()))
     }
-}
-
-/// A stored message out of a body's bytes.
-fn stored_message(fetched: Fetched) -> Result<StoredMessage, String> {
-    codec::decode_message(fetched?).map_err(|error| error.to_string())
 }

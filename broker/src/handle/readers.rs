@@ -7,12 +7,13 @@ use lockstep_engine::{
     command::{Abandon, Claim, DropReader, OpenReader, QueueRef, ReaderRef, TakeClaim},
     reply::{Claimed, OpenClaim, ReaderOpened},
     view::{ClaimedMessage, ReaderView, StoredValue},
-    words::{ClaimNumber, Epoch, GroupId, Label, QueueGeneration, SequenceNumber, ValueKey},
+    words::{BodyOwner, ClaimNumber, Epoch, GroupId, Label, QueueGeneration, SequenceNumber, ValueKey},
 };
 
 use super::{
     Handle,
     messages::{ClaimedBody, damaged},
+    places::{Found, Wanted},
 };
 use crate::{failure::Failure, limits, poll::PatientClaim};
 
@@ -168,11 +169,18 @@ impl Handle {
     }
 
     async fn value_bodies(&self, values: Vec<StoredValue>) -> Result<Vec<ReadValue>, Failure> {
-        let places = values.iter().map(|value| value.body.position).collect();
-        let with_bytes = |(value, fetched): (StoredValue, Result<Bytes, String>)| {
-            let bytes = fetched.map_err(|fault| damaged(SequenceNumber(0), format!("value {}: {fault}", value.key)))?;
-            Ok(ReadValue { group: value.group, key: value.key, value: bytes })
+        let wanted = |value: &StoredValue| {
+            let (group, key) = (value.group.clone(), value.key.clone());
+            let owner = BodyOwner::Value { reader: value.reader, group, key };
+            Wanted { queue: value.generation, owner, body: value.body }
         };
-        values.into_iter().zip(self.bodies.fetch(places).await).map(with_bytes).collect()
+        let found = self.fetch(values.iter().map(wanted).collect()).await?;
+        let with_bytes = |(value, found): (StoredValue, Option<Found>)| {
+            // A value that was removed since is not there.
+            let damaged = |fault| damaged(SequenceNumber(0), format!("value {}: {fault}", value.key));
+            let bytes = found?.map_err(damaged);
+            Some(bytes.map(|value_bytes| ReadValue { group: value.group, key: value.key, value: value_bytes }))
+        };
+        values.into_iter().zip(found).filter_map(with_bytes).collect()
     }
 }

@@ -11,7 +11,7 @@ use super::{BrokerSettings, ClockChoice};
 use crate::{
     bodies::Bodies,
     clock::Clock,
-    follower::Follower,
+    follower::{Follower, Ways},
     handle::Handle,
     identity::Identity,
     limits,
@@ -70,8 +70,12 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         backlog,
         stored: Arc::clone(&stored),
     };
-    let (follower, feed) =
-        followed.map(|followed| Follower::new(followed, jobs_in.downgrade(), settings.checkpoint_floor)).unzip();
+    let follow = |followed| {
+        let (requests, bodies, stored) = (requests_in.clone(), bodies.clone(), Arc::clone(&stored));
+        let ways = Ways { jobs: jobs_in.downgrade(), requests, bodies, stored };
+        Follower::new(followed, ways, settings.checkpoint_floor)
+    };
+    let (follower, feed) = followed.map(follow).unzip();
     let sequencer = Sequencer {
         turn,
         requests,

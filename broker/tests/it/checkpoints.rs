@@ -4,10 +4,15 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use lockstep_broker::{Broker, BrokerSettings, Failure, Handle, Receipts};
-use lockstep_engine::{command::Delete, words::SequenceNumber};
+use lockstep_engine::{
+    Rejected,
+    command::{Abandon, Claim, Delete, OpenReader, ReaderRef},
+    reply::Claimed,
+    words::{ClaimNumber, Epoch, SequenceNumber},
+};
 use lockstep_journal::{Fault, FaultyJournal, FrameNumber, Journal, MemoryDisk, MemoryJournal};
 
-use crate::support::{create, memory, message, queue, receive, send};
+use crate::support::{create, label, memory, message, queue, receive, send};
 
 const Q: &str = "q.fifo";
 
@@ -147,5 +152,71 @@ async fn a_frame_that_is_gone_stops_only_the_groups_of_its_messages() {
     let broker = start(&disk);
     let deliveries = broker.handle().receive(receive(Q, 10), Some(0)).await.expect("the whole group");
     assert!(!deliveries.is_empty() && deliveries.iter().all(|it| it.delivered.group.as_str() == "good"));
+    broker.stop().await.expect("a clean end");
+}
+
+/// Ends of other messages, until `done` says that it is enough.
+async fn traffic(handle: &Handle, mut done: impl AsyncFnMut(u32) -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let mut rounds = 0;
+    while !done(rounds).await {
+        assert!(tokio::time::Instant::now() < deadline, "not within {rounds} rounds");
+        send(handle, Q, "g", &format!("{rounds:06}{}", "x".repeat(100))).await;
+        finish(handle, 1).await;
+        rounds += 1;
+    }
+}
+
+fn reader(generation: Option<Epoch>) -> ReaderRef {
+    ReaderRef { queue: queue(Q), name: label("pool"), generation }
+}
+
+#[tokio::test]
+async fn what_stays_in_old_frames_moves_and_who_asked_before_finds_it() {
+    let disk = MemoryDisk::new();
+    let broker = start(&disk);
+    let handle = broker.handle().clone();
+    create(&handle, Q).await;
+    send(&handle, Q, "stuck", "stuck").await;
+    let opened = OpenReader { queue: queue(Q), reader: label("pool"), instance: label("i"), claim_limit: None };
+    let opened = handle.open_reader(opened).await.expect("opened");
+    let reader = reader(Some(opened.generation));
+    let claim =
+        Claim { reader: reader.clone(), number: ClaimNumber(1), max_messages: 1, max_bytes: 1_000, at_least: 1 };
+    let Claimed::Open(claim) = handle.claim(claim, 0, 0).await.expect("claimed") else { panic!("nothing there") };
+    let mut pages = handle.read_claim(reader, claim.number, claim.epoch, 0, 1).await.expect("read");
+    let place =
+        async || handle.peek(queue(Q), None, SequenceNumber(0), 1, 0).await.expect("there")[0].peeked.body.position;
+    let first = place().await;
+    // From now on `pages` knows a place that will be gone.
+    traffic(&handle, async |_| place().await != first && disk.lacks(FrameNumber(first.frame))).await;
+    let (_, messages) = pages.next().await.expect("read").expect("one page");
+    assert_eq!(messages[0].body, "stuck");
+    broker.stop().await.expect("a clean end");
+    let broker = start(&disk);
+    assert_eq!(waiting(broker.handle()).await, [(SequenceNumber(1), "stuck".to_owned())]);
+    broker.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn what_is_gone_since_it_was_named_is_left_out() {
+    let disk = MemoryDisk::new();
+    let broker = start(&disk);
+    let handle = broker.handle().clone();
+    create(&handle, Q).await;
+    send(&handle, Q, "short", "short").await;
+    let opened = OpenReader { queue: queue(Q), reader: label("pool"), instance: label("i"), claim_limit: None };
+    let opened = handle.open_reader(opened).await.expect("opened");
+    let reader = reader(Some(opened.generation));
+    let claim =
+        Claim { reader: reader.clone(), number: ClaimNumber(1), max_messages: 1, max_bytes: 1_000, at_least: 1 };
+    let Claimed::Open(claim) = handle.claim(claim, 0, 0).await.expect("claimed") else { panic!("nothing there") };
+    let mut pages = handle.read_claim(reader.clone(), claim.number, claim.epoch, 0, 1).await.expect("read");
+    handle.abandon(Abandon { reader, number: None }).await.expect("given back");
+    finish(&handle, 1).await;
+    // Frame 2 held the message.
+    traffic(&handle, async |_| disk.lacks(FrameNumber(2))).await;
+    let failed = pages.next().await.expect_err("the claim ended");
+    assert!(matches!(failed, Failure::Rejected(Rejected::ClaimNotOpen)), "{failed}");
     broker.stop().await.expect("a clean end");
 }

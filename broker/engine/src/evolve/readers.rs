@@ -80,6 +80,7 @@ impl State {
             | Event::QueuePurged { .. }
             | Event::QueueDeleted { .. }
             | Event::MessageSent { .. }
+            | Event::BodiesMoved { .. }
             | Event::DelaysElapsed { .. }
             | Event::MessagesReceived { .. }
             | Event::AttemptNoted { .. }

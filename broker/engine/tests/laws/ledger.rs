@@ -74,6 +74,7 @@ impl Ledger {
             Event::QueueChanged { queue, .. }
             | Event::QueuePurged { queue }
             | Event::MessageSent { queue, .. }
+            | Event::BodiesMoved { queue, .. }
             | Event::DelaysElapsed { queue, .. }
             | Event::MessagesReceived { queue, .. }
             | Event::AttemptNoted { queue, .. }
@@ -224,6 +225,7 @@ impl Book {
             | Event::QueueDeleted { .. }
             | Event::VisibilityChanged { .. }
             | Event::KeysForgotten { .. }
+            | Event::BodiesMoved { .. }
             | Event::MessagesDeadLettered { .. }
             | Event::ValuesCommitted { .. }
             | Event::Restored(_) => Ok(()),

@@ -5,6 +5,7 @@
 mod commit;
 mod dead_letters;
 mod messages;
+mod moving;
 mod producers;
 mod readers;
 

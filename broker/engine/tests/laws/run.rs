@@ -200,6 +200,11 @@ impl Run {
                 same(&given.reply, &self.model.commit(command, &mut turn))?;
                 same(&given.bodies, &turn.bodies)
             }
+            Step::MoveBodies(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.move_bodies(command, &mut turn))?;
+                same(&given.bodies, &turn.bodies)
+            }
             Step::Restart { .. } | Step::Wait => {
                 self.succeeded += 1;
                 Ok(())

@@ -5,12 +5,12 @@ use lockstep_engine::{
     AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{
         Abandon, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, Delete, DeleteQueue, DropReader,
-        ForgetProducer, OpenProducer, OpenReader, Output, PurgeQueue, QueueRef, ReaderRef, Receive, Send, SendEntry,
-        SendSession, SetQueueAttributes, TakeClaim, ValueChange,
+        ForgetProducer, MoveBodies, OpenProducer, OpenReader, Output, PurgeQueue, QueueRef, ReaderRef, Receive, Send,
+        SendEntry, SendSession, SetQueueAttributes, TakeClaim, ValueChange,
     },
     words::{
-        AttemptKey, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName,
-        ReaderId, Receipt, SendNumber, SequenceNumber, ValueKey,
+        AttemptKey, BodyOwner, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration,
+        QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, ValueKey,
     },
 };
 
@@ -35,6 +35,7 @@ pub(crate) enum Step {
     Abandon(Abandon),
     DropReader(DropReader),
     Commit(Commit),
+    MoveBodies(MoveBodies),
     /// The broker ends, and starts again after a while.
     Restart {
         downtime: u64,
@@ -187,8 +188,27 @@ impl Workload {
                 clock_behind: if self.one_in(5) { 5_000 } else { 0 },
                 from_checkpoint: self.rng.bool(),
             },
-            970.. => Step::Wait,
+            970..985 => Step::MoveBodies(self.moves(queue)),
+            985.. => Step::Wait,
         }
+    }
+
+    /// Some bodies of messages and values, most of them from where they are.
+    fn moves(&mut self, queue: &Queue) -> MoveBodies {
+        let messages = queue.messages.iter();
+        let messages = messages.map(|message| (BodyOwner::Message(SequenceNumber(message.sequence)), message.body));
+        let values = queue.readers.iter().flat_map(|reader| {
+            reader.values.iter().map(|((group, key), body)| {
+                let owner = BodyOwner::Value { reader: ReaderId(reader.id), group: group.clone(), key: key.clone() };
+                (owner, *body)
+            })
+        });
+        let mut bodies: Vec<_> = messages.chain(values).collect();
+        bodies.retain(|_| self.rng.u32(0..3) == 0);
+        if let Some((_, body)) = bodies.first_mut().filter(|_| self.rng.bool()) {
+            body.position.frame += 1;
+        }
+        MoveBodies { queue: QueueGeneration(queue.generation), bodies }
     }
 
     /// Mostly the strict queue, where there is more to do.

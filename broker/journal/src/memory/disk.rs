@@ -102,6 +102,12 @@ impl MemoryDisk {
         self.stored().bytes
     }
 
+    /// Whether a frame is not stored. For tests.
+    #[must_use]
+    pub fn lacks(&self, number: FrameNumber) -> bool {
+        self.frame(number).is_none()
+    }
+
     /// Removes a frame in the middle or at the end, as a store does that lost it. For tests.
     pub fn lose(&self, number: FrameNumber) {
         self.stored().remove(number);
