@@ -3,9 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    clock::ClockArgs, completions::CompletionsArgs, delete::DeleteArgs, explain::ExplainArgs, output::Output,
-    pipeline::PipelineArgs, producer::ProducerArgs, queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs,
-    redrive::RedriveArgs, send::SendArgs, serve::ServeArgs, tail::TailArgs, verify::VerifyArgs, worker::WorkerArgs,
+    clock::ClockArgs, completions::CompletionsArgs, delete::DeleteArgs, explain::ExplainArgs, journal::JournalArgs,
+    output::Output, pipeline::PipelineArgs, producer::ProducerArgs, queue::QueueArgs, reader::ReaderArgs,
+    receive::ReceiveArgs, redrive::RedriveArgs, send::SendArgs, serve::ServeArgs, tail::TailArgs, verify::VerifyArgs,
+    worker::WorkerArgs,
 };
 
 /// Where a broker listens unless told otherwise.
@@ -84,6 +85,8 @@ pub(crate) enum Verb {
     Reader(ReaderArgs),
     /// Tell or move the time of a broker under a manual clock, for tests.
     Clock(ClockArgs),
+    /// Verify, show, compact, repair, save or restore the journal of a data directory that no broker has.
+    Journal(JournalArgs),
     /// Send a day of messages through a broker and a pool of workers, and prove that it arrived.
     Pipeline(PipelineArgs),
     /// Judge the output of a pipeline against its input, without a broker.

@@ -10,6 +10,7 @@ mod delete;
 mod exit;
 mod explain;
 mod faults;
+mod journal;
 mod output;
 mod parent;
 mod pipeline;
@@ -75,6 +76,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Reader(args) => reader::run(args, &global).await,
         Verb::Clock(args) => clock::run(args, &global).await,
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,
+        Verb::Journal(args) => journal::run(args, &global),
         Verb::Verify(args) => verify::run(&args, &global),
         Verb::Worker(args) => worker::run(args).await,
         Verb::Producer(args) => producer::run(args).await,

@@ -7,7 +7,7 @@
 mod feed;
 pub(crate) mod held;
 mod mover;
-mod slices;
+pub(crate) mod slices;
 
 use std::{
     sync::{

@@ -23,6 +23,7 @@ mod sequencer;
 pub mod simulation;
 mod space;
 mod start;
+pub mod tools;
 mod turn;
 mod waiting;
 mod writer;

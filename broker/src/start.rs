@@ -2,6 +2,7 @@
 //! that names a concrete journal or clock. What a request means is decided elsewhere.
 
 mod clock;
+mod disk;
 pub(crate) mod parts;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 };
 
 pub use clock::{ClockChoice, ClockError};
+pub(crate) use disk::{OnJournal, open as open_journal, salvage as salvage_journal};
 use lockstep_journal::{Journal, MemoryJournal, SegmentsJournal, SegmentsOptions, SledJournal, SledOptions, StoreKind};
 use tokio::{
     net::TcpListener,

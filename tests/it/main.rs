@@ -5,7 +5,9 @@
 mod cli;
 mod dead_letters;
 mod faults;
+mod golden;
 mod house;
+mod journal;
 mod kill;
 mod load;
 mod pipeline;

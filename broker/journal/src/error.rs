@@ -68,6 +68,14 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Whether a slice of a checkpoint is meant.
+    #[must_use]
+    pub const fn is_slice(&self) -> bool {
+        matches!(self, Self::Slice { .. })
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -116,6 +124,19 @@ pub enum ReadError {
         /// What was looked for.
         place: Place,
     },
+}
+
+impl ReadError {
+    /// What could not be read.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        match self {
+            Self::Missing { place, .. }
+            | Self::Damaged { place, .. }
+            | Self::Io { place, .. }
+            | Self::Closed { place } => place,
+        }
+    }
 }
 
 /// Why a journal could not be opened. The text says the way out.

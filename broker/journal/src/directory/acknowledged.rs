@@ -36,12 +36,23 @@ pub(crate) struct Acknowledged {
 impl Acknowledged {
     /// Creates the file of a fresh journal: nothing acknowledged.
     pub(crate) fn create(path: &Path, journal: JournalId) -> io::Result<()> {
-        let record = Record { journal, frame: None }.encode(Kind::Acknowledged);
+        Self::replace(path, journal, None)
+    }
+
+    /// Puts a file in place that names `frame`, whatever the one before named. Only for a store that is put in place.
+    pub(crate) fn replace(path: &Path, journal: JournalId, frame: Option<FrameNumber>) -> io::Result<()> {
+        let record = Record { journal, frame }.encode(Kind::Acknowledged);
         let mut bytes = vec![0; 8192];
         for offset in [0, 4096] {
             bytes[offset..offset + RECORD_BYTES].copy_from_slice(&record);
         }
         durable::write_atomically(path, &bytes)
+    }
+
+    /// A side file that is never read: of a journal to which nothing is appended.
+    pub(crate) fn nowhere(journal: JournalId) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).open("/dev/null")?;
+        Ok(Self { file, journal, slot: 0, unsynced_frames: 0, synced_at: Instant::now() })
     }
 
     /// Opens the file and says the last frame it knows to be acknowledged.

@@ -68,6 +68,11 @@ impl StoreKind {
         }
     }
 
+    /// Where in `dir` a store of this kind is made.
+    pub(crate) fn unfinished(self, dir: &Path) -> PathBuf {
+        dir.join(format!("{}.new", self.folder()))
+    }
+
     const fn folder(self) -> &'static str {
         match self {
             Self::Sled => "journal",
@@ -123,7 +128,7 @@ impl Directory {
 
     /// Where a new store is made; it gets its name once it is whole and durable.
     pub(crate) fn unfinished_store(&self) -> PathBuf {
-        self.path.join(format!("{}.new", self.kind.folder()))
+        self.kind.unfinished(&self.path)
     }
 
     pub(crate) fn acknowledged(&self) -> PathBuf {
@@ -208,6 +213,17 @@ impl Directory {
             CleanMark::Absent => noted,
         };
         Ok((side_file, durable))
+    }
+
+    /// Takes the mark of a clean end away, whatever it says.
+    pub(crate) fn drop_clean_mark(&self) -> io::Result<()> {
+        durable::remove(&self.clean()).map(drop)
+    }
+
+    /// Gives the directory another identity, that of the store that was put in place.
+    pub(crate) fn adopt(&self, journal: JournalId) -> io::Result<()> {
+        let record = Record { journal, frame: self.kind.code() };
+        durable::write_atomically(&self.format(), &record.encode(Kind::Format))
     }
 
     /// Leaves the mark of a clean end: everything in the directory is durable, up to frame `last`.

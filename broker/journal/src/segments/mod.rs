@@ -18,6 +18,7 @@
 //! A segment goes when nothing in it lives: a checkpoint covers its events and its bodies were released (H6). Bodies are
 //! read from the files; in memory a frame costs eight bytes (`index`). Nothing here knows what events mean.
 
+mod build;
 mod checkpoint;
 mod file;
 mod index;
@@ -49,6 +50,7 @@ use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Replayed};
 use crate::journal::Journal;
 use crate::watchdog::{OnStall, Watchdog, abort};
 
+pub(crate) use self::build::NewSegments;
 pub use self::reader::SegmentsReader;
 
 /// The file that becomes the next segment.
@@ -120,6 +122,15 @@ impl SegmentsJournal {
     pub fn open(dir: &Path, options: SegmentsOptions) -> Result<Self, OpenError> {
         let most = SegmentsOptions { segment_bytes: options.segment_bytes.clamp(FIRST_OFFSET, 1 << 30), ..options };
         open::open(dir, most, Seams::default())
+    }
+
+    /// Opens what is left of a damaged journal, up to the first frame that cannot be read, whether it was acknowledged or
+    /// not. Nothing is changed in the directory, and nothing can be appended or closed: drop it.
+    ///
+    /// # Errors
+    /// [`OpenError`] when nothing is left, or the directory is in use.
+    pub fn salvage(dir: &Path) -> Result<Self, OpenError> {
+        open::salvage(dir, SegmentsOptions::default())
     }
 
     /// Everything that must be refused before a byte is written.

@@ -13,6 +13,7 @@ use super::reader::Shared;
 use super::record::{FIRST_OFFSET, HEAD_BYTES};
 use super::scan::{self, Scanned};
 use super::{SPARE, Seams, SegmentsJournal, SegmentsOptions, file};
+use crate::directory::acknowledged::Acknowledged;
 use crate::directory::{CleanMark, Directory, StoreKind, durable};
 use crate::encoding::{Chain, Header, MAX_FRAME_BYTES};
 use crate::error::{OpenError, Place};
@@ -35,8 +36,8 @@ pub(super) fn open(path: &Path, options: SegmentsOptions, seams: Seams) -> Resul
     let (mut acknowledged, durable) = directory.open_side_file(journal, mark)?;
     durable::remove(&folder.join(SPARE)).map_err(failed)?;
     let checkpoint = checkpoint::find(&folder, journal)?;
-    let found = Opening { folder: &folder, journal, durable, checkpoint: checkpoint.as_ref() }.segments()?;
-    let Found { mut index, chain, last } = found;
+    let opening = Opening { folder: &folder, journal, durable, checkpoint: checkpoint.as_ref(), salvage: false };
+    let Found { mut index, chain, last } = opening.segments()?;
     let (active_first, active) = match last {
         Some((first, file)) => {
             settle(&file::path(&folder, first), &file, &index, first, &chain, mark).map_err(failed)?;
@@ -108,12 +109,47 @@ fn rewrite(file: &File, from: u64, to: u64) -> io::Result<()> {
     file.write_all_at(&bytes, from)
 }
 
+/// Opens what is left of a damaged journal, up to the first frame that cannot be read; nothing is changed, nothing can be
+/// appended.
+pub(super) fn salvage(path: &Path, options: SegmentsOptions) -> Result<SegmentsJournal, OpenError> {
+    let directory = Directory::own(path, StoreKind::Segments)?;
+    let journal = directory.identity()?;
+    let folder = directory.store();
+    let failed = |error| OpenError::from_io(&folder, error);
+    let checkpoint = checkpoint::find(&folder, journal)?;
+    let opening = Opening { folder: &folder, journal, durable: None, checkpoint: checkpoint.as_ref(), salvage: true };
+    let Found { index, chain, last } = opening.segments()?;
+    let Some((active_first, active)) = last else {
+        return Err(missing(FrameNumber::FIRST, "no segment can be read"));
+    };
+    let seams = Seams::default();
+    Ok(SegmentsJournal {
+        shared: Arc::new(Shared::new(folder.clone(), index)),
+        folder: folder.clone(),
+        directory,
+        acknowledged: Acknowledged::nowhere(journal).map_err(failed)?,
+        chain,
+        active_first,
+        active,
+        spare: false,
+        checkpoint,
+        writing: None,
+        failed: Some("it was opened only to be salvaged".to_owned()),
+        watchdog: Watchdog::start(options.stall_limit, seams.on_stall).map_err(failed)?,
+        sync: seams.sync,
+        options,
+        buffer: Vec::new(),
+    })
+}
+
 struct Opening<'a> {
     folder: &'a Path,
     journal: JournalId,
     /// The last frame that the side file or the mark of a clean end names.
     durable: Option<FrameNumber>,
     checkpoint: Option<&'a Checkpoint>,
+    /// Whether the first doubt ends the journal instead of refusing it.
+    salvage: bool,
 }
 
 /// What the segments hold.
@@ -139,16 +175,25 @@ impl Opening<'_> {
             // What follows the checkpoint hangs on it, whatever of the covered frames is still there.
             let chain = if first == start.due() { Some(start) } else { (first == due).then_some(found.chain) };
             if first < due || first > due && FrameNumber(first.0 - 1) > covers.unwrap_or(FrameNumber(0)) {
+                if self.salvage && found.last.is_some() {
+                    return Ok(found);
+                }
                 return Err(missing(due, &format!("the next segment begins with frame {first}")));
             }
             let path = file::path(self.folder, first);
             let failed = |error| OpenError::from_io(&path, error);
             let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
             let here = Here { path: &path, file: &file, first, is_last: at + 1 == count };
-            let scanned = self.scan(&here, chain)?;
+            let (scanned, doubted) = match self.scan(&here, chain) {
+                Err(OpenError::Damaged { .. }) if self.salvage && found.last.is_some() => return Ok(found),
+                other => other?,
+            };
             found.chain = scanned.chain;
             found.index.add(first, scanned.segment);
             found.last = Some((first, file));
+            if doubted && self.salvage {
+                return Ok(found);
+            }
         }
         let last = found.chain.last;
         match self.durable.max(covers) {
@@ -161,7 +206,8 @@ impl Opening<'_> {
     }
 
     /// One file: its frames, and in the last one where it ends.
-    fn scan(&self, here: &Here<'_>, chain: Option<Chain>) -> Result<Scanned, OpenError> {
+    /// The second value says that it does not end as it should.
+    fn scan(&self, here: &Here<'_>, chain: Option<Chain>) -> Result<(Scanned, bool), OpenError> {
         let failed = |error| OpenError::from_io(here.path, error);
         if let Err(bad) = scan::check_header(here.path, here.file, self.journal, here.first).map_err(failed)? {
             let place = Place::File(here.path.to_owned());
@@ -172,10 +218,12 @@ impl Opening<'_> {
         if let Some(bad) = scanned.bad.take() {
             let due = scanned.chain.due();
             self.may_cut(here, due, bad.offset, &bad.problem)?;
-        } else if here.is_last && scanned.chain.last > self.durable {
+            return Ok((scanned, true));
+        }
+        if here.is_last && !self.salvage && scanned.chain.last > self.durable {
             self.verify_last(here, &mut scanned)?;
         }
-        Ok(scanned)
+        Ok((scanned, false))
     }
 
     /// The last frame, when nothing names it durable, is believed only whole; else it is cut.
@@ -202,6 +250,9 @@ impl Opening<'_> {
     /// A bad place is cut only where nothing says that the frame there was durable: it is in the last segment, neither
     /// the side file nor the mark names the frame, and no later frame lies behind it (H7).
     fn may_cut(&self, here: &Here<'_>, due: FrameNumber, offset: u64, problem: &str) -> Result<(), OpenError> {
+        if self.salvage {
+            return Ok(());
+        }
         let later = scan::later_frame(here.file, self.journal, due, offset)
             .map_err(|error| OpenError::from_io(here.path, error))?;
         let known = match later {

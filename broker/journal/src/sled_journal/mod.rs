@@ -17,6 +17,7 @@
 //! After an unclean end every byte of every file is rewritten in place and synced before sled sees it (H7, `durable`).
 //! Nothing here knows what events mean.
 
+mod build;
 mod chunks;
 mod open;
 mod reader;
@@ -45,6 +46,7 @@ use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Replayed};
 use crate::journal::Journal;
 use crate::watchdog::{OnStall, Watchdog, abort};
 
+pub(crate) use self::build::NewSled;
 pub use self::chunks::CHUNK_BYTES;
 pub use self::reader::SledReader;
 
@@ -123,6 +125,15 @@ impl SledJournal {
     /// [`OpenError::ReadOnly`], [`OpenError::NoSpace`] and [`OpenError::Io`] as they say.
     pub fn open(dir: &Path, options: SledOptions) -> Result<Self, OpenError> {
         open::open(dir, options, Seams::default())
+    }
+
+    /// Opens what is left of a damaged journal, up to the first frame that cannot be read, whether it was acknowledged or
+    /// not, in a copy of its store that is made at `scratch` and stays there. Nothing can be appended or closed: drop it.
+    ///
+    /// # Errors
+    /// [`OpenError`] when nothing is left, or the directory is in use.
+    pub fn salvage(dir: &Path, scratch: &Path) -> Result<Self, OpenError> {
+        open::salvage(dir, scratch)
     }
 
     fn store(&self) -> &Store {

@@ -62,6 +62,52 @@ pub(super) fn open(path: &Path, options: SledOptions, seams: Seams) -> Result<Sl
     }
 }
 
+/// Opens what is left of a damaged journal, in a copy of its store made at `scratch`: sled changes what it opens. Nothing
+/// can be appended.
+pub(super) fn salvage(path: &Path, scratch: &Path) -> Result<SledJournal, OpenError> {
+    let directory = Directory::own(path, StoreKind::Sled)?;
+    let journal = directory.identity()?;
+    let failed = |error| OpenError::from_io(path, error);
+    if scratch.exists() {
+        fs::remove_dir_all(scratch).map_err(failed)?;
+    }
+    durable::create_directory(scratch).map_err(failed)?;
+    for entry in fs::read_dir(directory.store()).map_err(failed)? {
+        let file = entry.map_err(failed)?;
+        // A snapshot may be ahead of a log that lost its end, and sled refuses that; the log alone is enough.
+        if file.file_type().map_err(failed)?.is_file() && !durable::named(&file.path(), "snap.") {
+            fs::copy(file.path(), scratch.join(file.file_name())).map_err(failed)?;
+        }
+    }
+    let store = Store::open(scratch)?;
+    let inspected = slices::find(store.db(), journal).and_then(|found| {
+        let start = found.whole.as_ref().map_or_else(|| Chain::new(journal), |whole| whole.mark.start);
+        Ok((tail::left(store.db(), start)?, found.whole))
+    });
+    let (chain, whole) = match inspected {
+        Ok(inspected) => inspected,
+        Err(error) => {
+            store.close().map_err(failed)?;
+            return Err(OpenError::from_read(path, error));
+        }
+    };
+    let seams = Seams::default();
+    Ok(SledJournal {
+        store: Some(store),
+        directory: Some(directory),
+        acknowledged: Acknowledged::nowhere(journal).map_err(failed)?,
+        chain,
+        whole,
+        unfinished: None,
+        garbage: VecDeque::new(),
+        failed: Some("it was opened only to be salvaged".to_owned()),
+        doubtful: false,
+        watchdog: Watchdog::start(SledOptions::default().stall_limit, seams.on_stall).map_err(failed)?,
+        sync: seams.sync,
+        other_bytes: 0,
+    })
+}
+
 /// Makes a fresh store. It gets its name only when it is whole: a crash in the middle leaves nothing that sled could
 /// refuse, and a journal that lost its store is not taken for a fresh one.
 fn create(directory: &Directory, journal: JournalId) -> Result<(), OpenError> {

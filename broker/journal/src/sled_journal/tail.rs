@@ -48,6 +48,12 @@ pub(super) fn inspect(db: &sled::Db, start: Chain, durable: Option<FrameNumber>)
     Ok(Tail::Cut { frame: last, keys, problem, chain })
 }
 
+/// The end as far as there are keys of frames, whole or not: for a replay that stops at the first doubt.
+pub(super) fn left(db: &sled::Db, start: Chain) -> Result<Chain, ReadError> {
+    let last = last_frame(db)?;
+    Ok(if last > start.last { Chain { last, ..start } } else { start })
+}
+
 fn ending(journal: JournalId, header: &Header) -> Chain {
     let mut chain = Chain::new(journal);
     chain.advance(header.number, header.checksum);
