@@ -81,6 +81,10 @@ pub(crate) enum Verb {
     Explain(ExplainArgs),
     /// Dead letters: where they come from, and their way back.
     Redrive(RedriveArgs),
+    /// Let a message group deliver nothing, or list the groups that do.
+    Park(crate::park::ParkArgs),
+    /// Let parked groups deliver again.
+    Unpark(crate::park::UnparkArgs),
     /// List, describe, abandon or drop the readers of a queue.
     Reader(ReaderArgs),
     /// Tell or move the time of a broker under a manual clock, for tests.

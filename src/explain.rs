@@ -108,6 +108,9 @@ fn reason(reason: v1::ExplainReason) -> &'static str {
         v1::ExplainReason::BehindClaim => "behind a claim",
         v1::ExplainReason::Delayed => "delayed",
         v1::ExplainReason::InFlightCap => "in-flight cap",
+        v1::ExplainReason::Parked => "parked",
+        v1::ExplainReason::DeadLetterDue => "dead letter due",
+        v1::ExplainReason::DeadLetterQueueGone => "dead-letter queue gone",
     }
 }
 

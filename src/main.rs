@@ -13,6 +13,7 @@ mod faults;
 mod journal;
 mod output;
 mod parent;
+mod park;
 mod pipeline;
 mod producer;
 mod queue;
@@ -73,6 +74,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Tail(args) => tail::run(args, &global).await,
         Verb::Explain(args) => explain::run(args, &global).await,
         Verb::Redrive(args) => redrive::run(args, &global).await,
+        Verb::Park(args) => park::park(args, &global).await,
+        Verb::Unpark(args) => park::unpark(args, &global).await,
         Verb::Reader(args) => reader::run(args, &global).await,
         Verb::Clock(args) => clock::run(args, &global).await,
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,

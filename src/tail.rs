@@ -60,6 +60,7 @@ impl PeekedShown {
             v1::MessageState::InFlight => "in flight",
             v1::MessageState::Claimed => "claimed",
             v1::MessageState::Delayed => "delayed",
+            v1::MessageState::Parked => "parked",
             v1::MessageState::Unspecified => "unknown",
         };
         Self {

@@ -32,6 +32,8 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
         | Event::MessagesExpired { .. }
         // The body stays where it is (Q2).
         | Event::MessagesDeadLettered { .. }
+        | Event::GroupParked { .. }
+        | Event::GroupsUnparked { .. }
         | Event::KeysForgotten { .. }
         | Event::ProducerOpened { .. }
         | Event::NumbersUsed { .. }
@@ -52,6 +54,9 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
 pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = QueueGeneration> {
     let changed: [Option<QueueGeneration>; 2] = match event {
         Event::MessagesDeadLettered { queue, to, .. } => [Some(*queue), Some(*to)],
+        Event::ClaimCommitted { queue, outcomes, .. } => {
+            [Some(*queue), outcomes.letters.as_ref().map(|letters| letters.to)]
+        }
         Event::QueueChanged { queue, .. }
         | Event::QueuePurged { queue }
         | Event::QueueDeleted { queue }
@@ -65,7 +70,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         | Event::ReaderOpened { queue, .. }
         | Event::ReaderDropped { queue, .. }
         | Event::ClaimBurnt { queue, .. }
-        | Event::ClaimCommitted { queue, .. }
+        | Event::GroupsUnparked { queue, .. }
         | Event::DeliveriesCommitted { queue, .. } => [Some(*queue), None],
         Event::Ticked { .. }
         | Event::Resumed { .. }
@@ -76,6 +81,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         | Event::ProducerOpened { .. }
         | Event::NumbersUsed { .. }
         | Event::ProducerForgotten { .. }
+        | Event::GroupParked { .. }
         | Event::ClaimOpened { .. }
         | Event::ClaimTaken { .. }
         | Event::ValuesCommitted { .. }
@@ -86,7 +92,17 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
 }
 
 /// What an event that is about to be evolved adds to the figures of a queue.
-pub(crate) fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration, Kind, u64)> {
+pub(crate) fn figures(event: &Event, engine: &Engine) -> impl Iterator<Item = (QueueGeneration, Kind, u64)> {
+    let outcomes = if let Event::ClaimCommitted { queue, outcomes, .. } = event {
+        let letters = outcomes.letters.as_ref().map_or(0, |letters| letters.messages.len() as u64);
+        vec![(*queue, Kind::Returned, outcomes.returned.len() as u64), (*queue, Kind::DeadLettered, letters)]
+    } else {
+        Vec::new()
+    };
+    figure(event, engine).into_iter().chain(outcomes)
+}
+
+fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration, Kind, u64)> {
     match event {
         Event::MessageSent { queue, .. } => Some((*queue, Kind::Sent, 1)),
         Event::MessagesReceived { queue, messages, .. } => Some((*queue, Kind::Received, messages.len() as u64)),
@@ -99,8 +115,11 @@ pub(crate) fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration,
             Some((*queue, Kind::DeadLettered, messages.len() as u64))
         }
         Event::ClaimOpened { queue, messages, .. } => Some((*queue, Kind::Claimed, messages.len() as u64)),
-        Event::ClaimCommitted { queue, reader, number, .. } => {
-            Some((*queue, Kind::Deleted, engine.claimed_by(*queue, *reader, Some(*number))))
+        Event::ClaimCommitted { queue, reader, number, outcomes, .. } => {
+            // What went back or is a dead letter is counted as that (B7).
+            let kept = outcomes.returned.len() + outcomes.letters.as_ref().map_or(0, |letters| letters.messages.len());
+            let claimed = engine.claimed_by(*queue, *reader, Some(*number));
+            Some((*queue, Kind::Deleted, claimed.saturating_sub(kept as u64)))
         }
         Event::ClaimBurnt { queue, reader, number, .. } => {
             Some((*queue, Kind::Returned, engine.claimed_by(*queue, *reader, Some(*number))))
@@ -125,6 +144,8 @@ pub(crate) fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration,
         | Event::ProducerForgotten { .. }
         | Event::ReaderOpened { .. }
         | Event::ClaimTaken { .. }
+        | Event::GroupParked { .. }
+        | Event::GroupsUnparked { .. }
         | Event::ValuesCommitted { .. }
         | Event::Restored(_) => None,
     }

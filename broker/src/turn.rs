@@ -13,7 +13,7 @@ use lockstep_engine::{
 
 use crate::{
     codec::EventBuffer,
-    facts::{changes_what_is_there, figure, fresh_bodies},
+    facts::{changes_what_is_there, figures, fresh_bodies},
     journey::Dues,
     limits,
     metrics::Tally,
@@ -298,7 +298,7 @@ impl Turn {
         if work.events.is_empty() {
             self.tick_unless(work, event);
         }
-        if let Some((queue, kind, more)) = figure(event, &self.engine) {
+        for (queue, kind, more) in figures(event, &self.engine) {
             work.tally.add(queue, kind, more);
         }
         self.engine.evolve(event);

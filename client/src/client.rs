@@ -4,8 +4,8 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use lockstep_proto::v1::{
-    clock_client::ClockClient, dead_letters_client::DeadLettersClient, messages_client::MessagesClient,
-    queues_client::QueuesClient, readers_client::ReadersClient,
+    clock_client::ClockClient, dead_letters_client::DeadLettersClient, groups_client::GroupsClient,
+    messages_client::MessagesClient, queues_client::QueuesClient, readers_client::ReadersClient,
 };
 use tonic::{
     Response, Status,
@@ -164,6 +164,12 @@ impl Client {
 
     pub(crate) fn readers(&self) -> ReadersClient<Channel> {
         ReadersClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_WIRE_MESSAGE)
+            .max_encoding_message_size(MAX_WIRE_MESSAGE)
+    }
+
+    pub(crate) fn groups(&self) -> GroupsClient<Channel> {
+        GroupsClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
     }

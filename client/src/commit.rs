@@ -15,6 +15,7 @@ pub struct Commit {
     pub(crate) number: u64,
     pub(crate) epoch: u64,
     pub(crate) record: Bytes,
+    pub(crate) outcomes: Vec<v1::GroupOutcome>,
     pub(crate) values: Vec<v1::ValueChange>,
     pub(crate) outputs: Vec<v1::Output>,
 }
@@ -24,13 +25,40 @@ impl Commit {
     /// is refused.
     pub fn new(commit_id: impl Into<String>, number: u64, epoch: u64) -> Self {
         let (record, values, outputs) = (Bytes::new(), Vec::new(), Vec::new());
-        Commit { commit_id: commit_id.into(), number, epoch, record, values, outputs }
+        Commit { commit_id: commit_id.into(), number, epoch, record, outcomes: Vec::new(), values, outputs }
     }
 
     /// What is kept as the reader's value `published/<commit number, 20 digits>` (B9); nothing when empty.
     #[must_use]
     pub fn record(mut self, record: impl Into<Bytes>) -> Self {
         self.record = record.into();
+        self
+    }
+
+    /// Finishes a group only in part (B7): its messages up to `done_through` are done (none when absent), the others go
+    /// back, in order. Of those only the first counts as received: the ones behind it were not tried.
+    #[must_use]
+    pub fn give_back(self, group: impl Into<String>, done_through: Option<u64>) -> Self {
+        self.outcome(group.into(), done_through, v1::GroupRest::GiveBack)
+    }
+
+    /// The same, but the first message that is not done goes to the dead-letter queue, in the same journal entry. The
+    /// commit is refused when the queue has none now.
+    #[must_use]
+    pub fn dead_letter_head(self, group: impl Into<String>, done_through: Option<u64>) -> Self {
+        self.outcome(group.into(), done_through, v1::GroupRest::DeadLetterHead)
+    }
+
+    /// The same as [`Commit::give_back`], and the group delivers nothing until it is unparked
+    /// ([`Client::unpark`](crate::Client::unpark)).
+    #[must_use]
+    pub fn park(self, group: impl Into<String>, done_through: Option<u64>) -> Self {
+        self.outcome(group.into(), done_through, v1::GroupRest::Park)
+    }
+
+    fn outcome(mut self, message_group_id: String, done_through: Option<u64>, rest: v1::GroupRest) -> Self {
+        let (done_through, rest) = (done_through.unwrap_or(0), rest.into());
+        self.outcomes.push(v1::GroupOutcome { message_group_id, done_through, rest });
         self
     }
 

@@ -56,7 +56,7 @@ mod retry;
 
 pub use lockstep_proto::v1;
 pub use lockstep_proto::v1::{
-    ClaimedMessage, OpenClaim, PeekedMessage, QueueDescription, ReaderDescription, StoredValue,
+    ClaimedMessage, OpenClaim, ParkedGroup, PeekedMessage, QueueDescription, ReaderDescription, StoredValue,
 };
 pub use tonic::Code;
 

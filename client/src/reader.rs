@@ -166,6 +166,7 @@ impl BatchReader {
             number: commit.number,
             epoch: commit.epoch,
             record: commit.record.clone(),
+            outcomes: commit.outcomes.clone(),
         };
         let request = v1::CommitRequest {
             queue: self.queue.to_string(),

@@ -34,3 +34,25 @@ fn a_message_that_nobody_finishes_ends_in_the_dead_letter_queue() {
     assert!(described.contains("\"redrive_allow\":\"dead.fifo\"") && !described.contains("dead_letter_queue"));
     assert_eq!(broker.terminate(), Some(0));
 }
+
+#[test]
+fn a_group_is_parked_found_explained_and_unparked() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    assert_eq!(with(&["queue", "create", "a.fifo"]).0, 0);
+    assert_eq!(with(&["send", "a.fifo", "--group", "g", "hello"]).0, 0);
+    assert_eq!(with(&["unpark", "a.fifo"]).0, 2, "a group or --all");
+    assert_eq!(with(&["park", "a.fifo", "g"]).1, "g parked\n");
+    assert_eq!(with(&["receive", "a.fifo"]).1, "");
+    assert!(with(&["park", "a.fifo", "--list"]).1.starts_with("g  parked since"));
+    assert!(with(&["tail", "a.fifo"]).1.contains("parked group g: hello"));
+    assert!(with(&["explain", "a.fifo", "g"]).1.contains("lockstep unpark a.fifo g"));
+    assert!(with(&["queue", "describe", "a.fifo", "--json"]).1.contains("\"groups_parked\":1"));
+    assert_eq!(with(&["unpark", "a.fifo", "--all"]).1, "1 groups deliver again\n");
+    assert!(with(&["unpark", "a.fifo", "g"]).1.contains("was not parked"));
+    assert!(with(&["receive", "a.fifo", "--delete"]).1.contains("hello"));
+    let (code, _, err) = with(&["park", "none.fifo", "g"]);
+    assert!(code == 4 && err.contains("does not exist"), "{code} {err}");
+    assert_eq!(broker.terminate(), Some(0));
+}

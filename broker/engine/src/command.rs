@@ -2,11 +2,15 @@
 //! which answer belongs to which question. Bodies are sizes here: the shell keeps the bytes and stores those that
 //! a [`Decision`] names.
 
+mod parking;
+
+pub use parking::{Park, Unpark};
+
 use crate::{
     AttributeChanges, Event, Rejected, State,
     words::{
         AttemptKey, BodyOwner, BodyRef, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
-        QueueGeneration, QueueName, ReaderId, Receipt, SendNumber, Timestamp, ValueKey,
+        QueueGeneration, QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, Timestamp, ValueKey,
     },
 };
 
@@ -310,6 +314,29 @@ pub struct Output {
     pub entry: SendEntry,
 }
 
+/// What becomes of a group's messages of a claim that are not done (B7). Only the first of them is counted as received:
+/// those behind it were not tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// They go back, in order.
+    GivenBack,
+    /// The first goes to the dead-letter queue, those behind it go back.
+    HeadDeadLettered,
+    /// They go back, and the group delivers nothing until it is unparked.
+    Parked,
+}
+
+/// What became of a group of a claim; a group without one is done (B7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupOutcome {
+    /// The group.
+    pub group: GroupId,
+    /// Its messages up to this one are done; absent: none is.
+    pub done_through: Option<SequenceNumber>,
+    /// What becomes of the others.
+    pub rest: Rest,
+}
+
 /// What a commit finishes (B1).
 #[derive(Clone, Debug)]
 pub enum CommitTarget {
@@ -323,6 +350,8 @@ pub enum CommitTarget {
         epoch: Epoch,
         /// The size of the record kept under `published/<commit number>`; absent: none (B9).
         record: Option<u32>,
+        /// What became of groups that were not done as a whole (B7).
+        outcomes: Vec<GroupOutcome>,
     },
     /// Deliveries, all or none.
     Deliveries(Vec<Receipt>),

@@ -6,6 +6,8 @@ mod dead_letters;
 mod delete;
 pub(crate) mod due;
 mod moving;
+mod outcomes;
+mod parking;
 mod producers;
 pub(crate) mod readers;
 mod receive;

@@ -64,7 +64,13 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
         group: group.clone(),
         turn: *turn,
     });
+    let parked = queue.parked.iter().map(move |(group, at)| Restored::ParkedGroup {
+        queue: generation,
+        group: group.clone(),
+        at: *at,
+    });
     std::iter::once(head)
+        .chain(parked)
         .chain(distilled_messages(queue))
         .chain(keys)
         .chain(attempts)

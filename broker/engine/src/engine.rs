@@ -9,7 +9,7 @@ use crate::{
     decide::due::Settlement,
     limits,
     reply::Rejected,
-    view::{ClaimContents, PeekedMessage, ProducerView, QueueView, ReaderView, StoredValue, TimeJump},
+    view::{ClaimContents, ParkedGroup, PeekedMessage, ProducerView, QueueView, ReaderView, StoredValue, TimeJump},
     words::{
         BodyOwner, BodyRef, ClaimNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber, Timestamp,
     },
@@ -139,6 +139,19 @@ impl Engine {
     #[must_use]
     pub fn queues(&self, prefix: &str, after: &str, max: usize) -> Vec<QueueView> {
         self.state.list(prefix, after, max)
+    }
+
+    /// Parked groups of a queue by name, after a name; at most `max` (B7).
+    ///
+    /// # Errors
+    /// [`Rejected::QueueNotFound`], [`Rejected::QueueGenerationChanged`].
+    pub fn parked_groups(
+        &self,
+        queue: &QueueRef,
+        after: Option<&GroupId>,
+        max: usize,
+    ) -> Result<Vec<ParkedGroup>, Rejected> {
+        self.state.parked_groups(queue, after, max)
     }
 
     /// The queues that name a queue as their dead-letter queue, by name, after a name; at most `max` (Q5).

@@ -66,6 +66,28 @@ pub struct ValueChanged {
     pub body: Option<BodyRef>,
 }
 
+/// Messages that go to a dead-letter queue, each by its old and its new sequence number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letters {
+    /// Where to.
+    pub to: QueueGeneration,
+    /// Which.
+    pub messages: Vec<(SequenceNumber, SequenceNumber)>,
+}
+
+/// What became of a claim's messages that were not done, in the same fact as the commit (B7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Those that went back, in order.
+    pub returned: Vec<Counted>,
+    /// Groups that deliver nothing from now on.
+    pub parked: Vec<GroupId>,
+    /// When: counts for what was parked and dead-lettered.
+    pub at: Timestamp,
+    /// Those that went to the dead-letter queue.
+    pub letters: Option<Letters>,
+}
+
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are words whose types say what they are")]
@@ -232,6 +254,17 @@ pub enum Event {
         commit: CommitNumber,
         outputs: Vec<Accepted>,
         values: Vec<ValueChanged>,
+        outcomes: Outcomes,
+    },
+    /// A group delivers nothing from now on (B7).
+    GroupParked {
+        queue: QueueGeneration,
+        group: GroupId,
+        at: Timestamp,
+    },
+    GroupsUnparked {
+        queue: QueueGeneration,
+        groups: Vec<GroupId>,
     },
     /// Deliveries were finished by a commit.
     DeliveriesCommitted {
@@ -296,6 +329,12 @@ pub enum Restored {
         queue: QueueGeneration,
         group: GroupId,
         turn: u64,
+    },
+    /// Before the queue's messages, so that none of the group is free.
+    ParkedGroup {
+        queue: QueueGeneration,
+        group: GroupId,
+        at: Timestamp,
     },
     Key {
         queue: QueueGeneration,

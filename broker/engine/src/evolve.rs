@@ -2,6 +2,7 @@
 //! changes nothing, and the invariants refuse a state with strays.
 
 mod dead_letters;
+mod parking;
 mod producers;
 mod readers;
 mod restored;
@@ -90,6 +91,8 @@ impl State {
                 }
             }
             Event::BodiesMoved { queue, bodies } => self.move_bodies(*queue, bodies)?,
+            Event::GroupParked { queue, group, at } => self.queues.get_mut(queue)?.park(group, *at),
+            Event::GroupsUnparked { queue, groups } => self.unpark(*queue, groups)?,
             Event::KeysForgotten { queue, through } => {
                 let found = self.queues.get_mut(queue)?;
                 found.keys.forget(*through);
@@ -192,6 +195,7 @@ impl State {
     fn purge(&mut self, queue: QueueGeneration) -> Option<()> {
         let found = self.queues.get_mut(&queue)?;
         found.keys.clear();
+        found.unpark_all();
         let gone: Vec<SequenceNumber> =
             found.messages.iter().filter(|(_, message)| !message.is_claimed()).map(|(sequence, _)| *sequence).collect();
         self.remove(queue, &gone)

@@ -7,13 +7,16 @@ use crate::{
     Engine, State,
     command::QueueRef,
     limits,
-    reply::Rejected,
+    reply::{Origin, Rejected},
     state::{
         message::{Hold, Message},
         queue::Queue,
     },
     words::{ClaimNumber, Epoch, GroupId, Label, QueueGeneration, Receipt, SequenceNumber, Timestamp},
 };
+
+/// Where a message was sent: what its id is made of (H9).
+pub type SentTo = (QueueGeneration, SequenceNumber);
 
 /// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,12 @@ pub enum Reason {
     Delayed,
     /// It is free, but as many messages are in flight as a queue may have.
     InFlightCap,
+    /// It is free, but its group is parked until somebody unparks it.
+    Parked,
+    /// It was received as often as its queue allows: the next receive moves it to the dead-letter queue.
+    DeadLetterDue,
+    /// The same, but the dead-letter queue is gone: it stays deliverable.
+    DeadLetterQueueGone,
 }
 
 impl Reason {
@@ -65,6 +74,9 @@ impl Reason {
             Self::Claimed | Self::BehindClaim => "B6",
             Self::Delayed => "O7",
             Self::InFlightCap => "L10",
+            Self::Parked => "B7",
+            Self::DeadLetterDue => "Q2",
+            Self::DeadLetterQueueGone => "H10",
         }
     }
 
@@ -77,8 +89,15 @@ impl Reason {
             | Self::Claimed
             | Self::BehindClaim
             | Self::Delayed
-            | Self::InFlightCap => true,
-            Self::Available | Self::Empty | Self::NoSuchGroup | Self::MessageGone | Self::MessageNotSent => false,
+            | Self::InFlightCap
+            | Self::Parked => true,
+            Self::Available
+            | Self::Empty
+            | Self::NoSuchGroup
+            | Self::MessageGone
+            | Self::MessageNotSent
+            | Self::DeadLetterDue
+            | Self::DeadLetterQueueGone => false,
         }
     }
 }
@@ -118,6 +137,8 @@ impl Holder {
 #[allow(missing_docs, reason = "fields are words whose types say what they are")]
 pub struct Blocking {
     pub sequence: SequenceNumber,
+    /// Set where it is a dead letter (H9).
+    pub origin: Option<Origin>,
     pub receives: u32,
     pub holder: Holder,
 }
@@ -134,6 +155,8 @@ pub struct Explanation {
     /// The message that was asked about, or the group's first.
     pub message: Option<SequenceNumber>,
     pub sent_at: Option<Timestamp>,
+    /// Set where the message is a dead letter (H9).
+    pub origin: Option<Origin>,
     /// How many messages of its group are before the message; of the group: how many it has.
     pub count: u64,
     /// What holds it back; of a group that would deliver: what holds back the rest of it.
@@ -211,7 +234,8 @@ impl Engine {
         Ok(page)
     }
 
-    /// The numbers of a queue's messages after one, at most `max`; the shell looks for a message id among them (H9).
+    /// The numbers of a queue's messages after one, at most `max`, each with where it was sent; the shell looks for a
+    /// message id among them (H9).
     ///
     /// # Errors
     /// [`Rejected::QueueNotFound`], [`Rejected::QueueGenerationChanged`].
@@ -220,9 +244,13 @@ impl Engine {
         queue: &QueueRef,
         after: SequenceNumber,
         max: usize,
-    ) -> Result<(QueueGeneration, Vec<SequenceNumber>), Rejected> {
+    ) -> Result<Vec<(SequenceNumber, SentTo)>, Rejected> {
         let queue = self.state().find(queue)?;
-        Ok((queue.generation, queue.messages.range(after.next()..).take(max).map(|(number, _)| *number).collect()))
+        let with_identity = |(number, message): (&SequenceNumber, &Message)| {
+            let origin = message.origin.as_deref();
+            (*number, origin.map_or((queue.generation, *number), |origin| (origin.generation, origin.sequence)))
+        };
+        Ok(queue.messages.range(after.next()..).take(max).map(with_identity).collect())
     }
 }
 
@@ -235,7 +263,7 @@ impl State {
         let most = limits::RECEIVE_MESSAGES as usize + 1;
         let blocking = group.messages.iter().take(most).find_map(|sequence| self.held(queue, *sequence));
         let reason = match head {
-            Some((_, head)) => reason_of(head.hold, queue),
+            Some((_, head)) => self.reason_of(head, queue),
             None => Reason::NoSuchGroup,
         };
         Explanation {
@@ -243,6 +271,7 @@ impl State {
             group: Some(id.clone()),
             message: head.map(|(sequence, _)| sequence),
             sent_at: head.map(|(_, message)| message.sent_at),
+            origin: head.and_then(|(_, message)| message.origin()),
             count: group.messages.len() as u64,
             blocking,
             ..nothing
@@ -259,18 +288,36 @@ impl State {
         let ahead = earlier().find_map(|earlier| self.held(queue, *earlier));
         let (reason, blocking) = match (message.hold, ahead) {
             (Hold::Delayed(_) | Hold::Leased(_) | Hold::Claimed(..), _) => {
-                (reason_of(message.hold, queue), self.held(queue, sequence))
+                (self.reason_of(message, queue), self.held(queue, sequence))
             }
+            (Hold::Free, Some(_)) if queue.parked.contains_key(&message.group) => (Reason::Parked, None),
             (Hold::Free, Some(ahead)) => (behind(&ahead.holder), Some(ahead)),
-            (Hold::Free, None) => (reason_of(message.hold, queue), None),
+            (Hold::Free, None) => (self.reason_of(message, queue), None),
         };
         Explanation {
             reason,
             group: Some(message.group.clone()),
             sent_at: Some(message.sent_at),
+            origin: message.origin(),
             count: earlier().count() as u64,
             blocking,
             ..nothing
+        }
+    }
+
+    /// The reason of a message that no earlier one holds back.
+    fn reason_of(&self, message: &Message, queue: &Queue) -> Reason {
+        let policy = queue.attributes.redrive.as_ref();
+        let policy = policy.filter(|policy| message.receives >= policy.max_receives);
+        match (message.hold, policy) {
+            (Hold::Leased(_), _) => Reason::InFlight,
+            (Hold::Claimed(..), _) => Reason::Claimed,
+            (Hold::Delayed(_), _) => Reason::Delayed,
+            (Hold::Free, _) if queue.parked.contains_key(&message.group) => Reason::Parked,
+            (Hold::Free, _) if queue.in_flight >= limits::IN_FLIGHT => Reason::InFlightCap,
+            (Hold::Free, Some(policy)) if self.names.contains_key(&policy.dead_letter_queue) => Reason::DeadLetterDue,
+            (Hold::Free, Some(_)) => Reason::DeadLetterQueueGone,
+            (Hold::Free, None) => Reason::Available,
         }
     }
 
@@ -299,7 +346,7 @@ impl State {
                 }
             }
         };
-        Some(Blocking { sequence, receives: message.receives, holder })
+        Some(Blocking { sequence, origin: message.origin(), receives: message.receives, holder })
     }
 }
 
@@ -311,20 +358,10 @@ fn unexplained(queue: &Queue, reason: Reason, now: Timestamp) -> Explanation {
         group: None,
         message: None,
         sent_at: None,
+        origin: None,
         count: 0,
         blocking: None,
         receipt_holds: None,
-    }
-}
-
-/// The reason of a message that no earlier one holds back.
-fn reason_of(hold: Hold, queue: &Queue) -> Reason {
-    match hold {
-        Hold::Free if queue.in_flight >= limits::IN_FLIGHT => Reason::InFlightCap,
-        Hold::Free => Reason::Available,
-        Hold::Leased(_) => Reason::InFlight,
-        Hold::Delayed(_) => Reason::Delayed,
-        Hold::Claimed(..) => Reason::Claimed,
     }
 }
 

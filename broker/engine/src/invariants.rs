@@ -132,7 +132,8 @@ fn check_groups(queue: &Queue) -> Result<(), String> {
         let of_group = group.messages.iter().filter_map(|sequence| queue.messages.get(sequence));
         let holds: Vec<Hold> = of_group.filter(|message| message.group == *id).map(|message| message.hold).collect();
         ensure!(holds.len() == group.messages.len(), "group {id} names messages that are not its own");
-        ensure!(group.turn.is_some() == (holds[0] == Hold::Free), "group {id} has a turn without a free head");
+        let deliverable = holds[0] == Hold::Free && !queue.parked.contains_key(id);
+        ensure!(group.turn.is_some() == deliverable, "group {id} has a turn it should not have, or none");
         if let Some(turn) = group.turn {
             ensure!(turn < queue.next_turn && queue.free.get(&turn) == Some(id), "group {id} has a foreign turn");
         }

@@ -80,3 +80,7 @@ pub const MAX_RECEIVES: u32 = 1_000;
 pub const REDRIVE_SOURCES: usize = 10;
 /// Most dead letters that one receive or claim moves; the next one goes on (H3).
 pub const DEAD_LETTERS_AT_ONCE: usize = 1_000;
+/// Most parked groups of a queue (B7).
+pub const PARKED_GROUPS: usize = 10_000;
+/// Most groups that one command unparks; the caller asks again (H1).
+pub const UNPARKED_AT_ONCE: usize = 1_000;

@@ -126,6 +126,15 @@ pub enum Rejected {
     /// B1.
     #[error("output {index} is refused: {reason}; commit again without it or elsewhere (B1)")]
     OutputRefused { index: u32, reason: Box<Rejected> },
+    /// B7.
+    #[error("an outcome for group {group}: {fault} (B7)")]
+    OutcomeInvalid { group: GroupId, fault: &'static str },
+    /// B7, H10.
+    #[error("the queue has no dead-letter queue now; set one that is there, or park the group (B7)")]
+    NoDeadLetterQueue,
+    /// B7.
+    #[error("the queue has 10,000 parked groups; unpark some first (B7)")]
+    TooManyParked,
     /// B1.
     #[error("value {key:?} is for a group that is not of this claim (B1)")]
     ValueOutsideClaim { key: String },
@@ -260,6 +269,15 @@ pub enum Claimed {
     Committed(CommitNumber),
     /// That number was given back.
     Burnt,
+}
+
+/// Groups were unparked (B7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unparked {
+    /// How many.
+    pub groups: u64,
+    /// Whether more are parked: ask again.
+    pub more: bool,
 }
 
 /// A commit is done (B1).

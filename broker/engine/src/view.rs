@@ -9,7 +9,12 @@ use crate::{
     decide::readers::{open_claim, still_open},
     limits,
     reply::{OpenClaim, Origin, Rejected},
-    state::{message::Hold, producers::Producer, queue::Queue, reader::Reader},
+    state::{
+        message::{Hold, Message},
+        producers::Producer,
+        queue::Queue,
+        reader::Reader,
+    },
     words::{
         BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SendNumber,
         SequenceNumber, Timestamp, ValueKey,
@@ -34,11 +39,25 @@ pub struct QueueView {
     pub groups: u64,
     /// Groups whose head could be delivered now.
     pub free_groups: u64,
+    /// Groups that deliver nothing until they are unparked (B7).
+    pub parked_groups: u64,
     pub deduplication_keys: u64,
     pub last_sequence: SequenceNumber,
     /// Bytes of bodies.
     pub bytes: u64,
     pub readers: u32,
+}
+
+/// A group that delivers nothing until it is unparked (B7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are words whose types say what they are")]
+pub struct ParkedGroup {
+    pub group: GroupId,
+    pub since: Timestamp,
+    /// How many messages it has.
+    pub messages: u64,
+    /// The first of them.
+    pub first: Option<SequenceNumber>,
 }
 
 /// Why a message is or is not deliverable.
@@ -54,6 +73,8 @@ pub enum MessageState {
     Claimed(Label),
     /// It becomes visible then (O7).
     Delayed(Timestamp),
+    /// It is visible, but its group is parked (B7).
+    Parked,
 }
 
 /// A message that was looked at.
@@ -182,7 +203,7 @@ impl State {
                 body: message.body,
                 receives: message.receives,
                 sent_at: message.sent_at,
-                state: self.state_of(queue, sequence, message.hold, held),
+                state: self.state_of(queue, sequence, message, held),
                 origin: message.origin(),
             });
         }
@@ -193,10 +214,11 @@ impl State {
         &self,
         queue: &Queue,
         sequence: SequenceNumber,
-        hold: Hold,
+        message: &Message,
         first_held: Option<SequenceNumber>,
     ) -> MessageState {
-        match hold {
+        match message.hold {
+            Hold::Free if queue.parked.contains_key(&message.group) => MessageState::Parked,
             Hold::Free if first_held.is_some_and(|held| held < sequence) => MessageState::Blocked,
             Hold::Free => MessageState::Available,
             Hold::Delayed(until) => MessageState::Delayed(until),
@@ -241,6 +263,29 @@ impl State {
         let values =
             groups.into_iter().flat_map(|group| values_of(queue.generation, reader, Some(group), "", "")).collect();
         Ok(ClaimContents { generation: queue.generation, values, messages })
+    }
+
+    /// Parked groups by name, after a name.
+    pub(crate) fn parked_groups(
+        &self,
+        queue: &QueueRef,
+        after: Option<&GroupId>,
+        max: usize,
+    ) -> Result<Vec<ParkedGroup>, Rejected> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let queue = self.find(queue)?;
+        let from = after.map_or(Unbounded, Excluded);
+        let parked = queue.parked.range::<GroupId, _>((from, Unbounded)).take(max);
+        let view = |(group, since): (&GroupId, &Timestamp)| {
+            let messages = queue.groups.get(group).map(|group| &group.messages);
+            ParkedGroup {
+                group: group.clone(),
+                since: *since,
+                messages: messages.map_or(0, |messages| messages.len() as u64),
+                first: messages.and_then(|messages| messages.front().copied()),
+            }
+        };
+        Ok(parked.map(view).collect())
     }
 
     /// The queues that name a queue as their dead-letter queue, by name, after a name.
@@ -377,6 +422,7 @@ fn queue_view(queue: &Queue) -> QueueView {
         delayed: queue.delayed,
         groups: queue.groups.len() as u64,
         free_groups: queue.free.len() as u64,
+        parked_groups: queue.parked.len() as u64,
         deduplication_keys: queue.keys.len() as u64,
         last_sequence: queue.last_sequence,
         bytes: queue.bytes,

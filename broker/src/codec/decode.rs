@@ -68,6 +68,13 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::ClaimTaken(it) => claim_taken(&it),
         Fact::ClaimBurnt(it) => claim_burnt(&it),
         Fact::ClaimCommitted(it) => claim_committed(it),
+        Fact::GroupParked(it) => {
+            let (queue, at) = (QueueGeneration(it.queue), Timestamp(it.at));
+            Ok(Event::GroupParked { queue, group: words::group(&it.group)?, at })
+        }
+        Fact::GroupsUnparked(it) => {
+            Ok(Event::GroupsUnparked { queue: QueueGeneration(it.queue), groups: words::groups(&it.groups)? })
+        }
         Fact::DeliveriesCommitted(it) => deliveries_committed(&it),
         Fact::ValuesCommitted(it) => values_committed(it),
         Fact::BodiesMoved(it) => {
@@ -77,6 +84,7 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::RestoredQueue(it) => restored::queue(&it).map(Event::Restored),
         Fact::RestoredMessage(it) => restored::message(&it).map(Event::Restored),
         Fact::RestoredFreeGroup(it) => restored::free_group(&it).map(Event::Restored),
+        Fact::RestoredParkedGroup(it) => restored::parked_group(&it).map(Event::Restored),
         Fact::RestoredKey(it) => restored::key(&it).map(Event::Restored),
         Fact::RestoredAttempt(it) => restored::attempt(&it).map(Event::Restored),
         Fact::RestoredReader(it) => restored::reader(&it).map(Event::Restored),
@@ -213,6 +221,7 @@ fn claim_committed(it: wire::ClaimCommitted) -> Result<Event, Fault> {
         commit: CommitNumber(it.commit),
         outputs: words::read_accepted(&it.outputs),
         values: words::read_values(it.values)?,
+        outcomes: words::read_outcomes(it.outcomes.as_ref())?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use lockstep_engine::{
     Event,
-    event::{BurnCause, Counted, ReturnCause, ValueChanged},
+    event::{BurnCause, Counted, Outcomes, ReturnCause, ValueChanged},
     reply::Accepted,
     words::{
         ActiveTime, AttemptKey, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch, GroupId,
@@ -76,8 +76,14 @@ fn fact(event: &Event) -> Fact {
             claim_taken(*queue, *reader, *number, *epoch, worker, messages)
         }
         Event::ClaimBurnt { queue, reader, number, cause } => claim_burnt(*queue, *reader, *number, *cause),
-        Event::ClaimCommitted { queue, reader, number, id, digest, commit, outputs, values } => {
-            claim_committed(*queue, *reader, (*number, *commit), id, *digest, outputs, values)
+        Event::ClaimCommitted { queue, reader, number, id, digest, commit, outputs, values, outcomes } => {
+            claim_committed((*queue, *reader), (*number, *commit), id, *digest, outputs, values, outcomes)
+        }
+        Event::GroupParked { queue, group, at } => {
+            Fact::GroupParked(wire::GroupParked { queue: queue.0, group: group.to_string(), at: at.0 })
+        }
+        Event::GroupsUnparked { queue, groups } => {
+            Fact::GroupsUnparked(wire::GroupsUnparked { queue: queue.0, groups: words::texts(groups) })
         }
         Event::DeliveriesCommitted { queue, id, digest, messages, outputs } => {
             deliveries_committed(*queue, id, *digest, messages, outputs)
@@ -264,13 +270,13 @@ fn claim_burnt(queue: QueueGeneration, reader: ReaderId, number: ClaimNumber, ca
 }
 
 fn claim_committed(
-    queue: QueueGeneration,
-    reader: ReaderId,
+    (queue, reader): (QueueGeneration, ReaderId),
     (number, commit): (ClaimNumber, CommitNumber),
     id: &Label,
     digest: ContentDigest,
     outputs: &[Accepted],
     values: &[ValueChanged],
+    outcomes: &Outcomes,
 ) -> Fact {
     Fact::ClaimCommitted(wire::ClaimCommitted {
         queue: queue.0,
@@ -281,6 +287,7 @@ fn claim_committed(
         commit: commit.0,
         outputs: words::accepted(outputs),
         values: words::values(values),
+        outcomes: Some(words::outcomes(outcomes)),
     })
 }
 

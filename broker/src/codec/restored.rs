@@ -62,6 +62,10 @@ pub(super) fn fact(piece: &Restored) -> Fact {
             let group = group.to_string();
             Fact::RestoredFreeGroup(wire::RestoredFreeGroup { queue: queue.0, group, turn: *turn })
         }
+        Restored::ParkedGroup { queue, group, at } => {
+            let group = group.to_string();
+            Fact::RestoredParkedGroup(wire::RestoredParkedGroup { queue: queue.0, group, at: at.0 })
+        }
         Restored::Key { queue, key, sequence, expires_at } => {
             let (key, expires_at_active) = (words::digest_bytes(key.0), expires_at.0);
             Fact::RestoredKey(wire::RestoredKey { queue: queue.0, key, sequence: sequence.0, expires_at_active })
@@ -206,6 +210,11 @@ pub(super) fn message(it: &wire::RestoredMessage) -> Result<Restored, Fault> {
 
 pub(super) fn free_group(it: &wire::RestoredFreeGroup) -> Result<Restored, Fault> {
     Ok(Restored::FreeGroup { queue: QueueGeneration(it.queue), group: words::group(&it.group)?, turn: it.turn })
+}
+
+pub(super) fn parked_group(it: &wire::RestoredParkedGroup) -> Result<Restored, Fault> {
+    let (queue, at) = (QueueGeneration(it.queue), Timestamp(it.at));
+    Ok(Restored::ParkedGroup { queue, group: words::group(&it.group)?, at })
 }
 
 pub(super) fn key(it: &wire::RestoredKey) -> Result<Restored, Fault> {

@@ -4,8 +4,8 @@ use fastrand::Rng;
 use lockstep_engine::{
     Attributes, DeduplicationScope, Event, GroupDelivery, RedriveAllow, RedrivePolicy,
     event::{
-        BurnCause, Counted, NumberUsed, Restored, RestoredLease, RestoredOutcome, ReturnCause, SendRefusal,
-        ValueChanged,
+        BurnCause, Counted, Letters, NumberUsed, Outcomes, Restored, RestoredLease, RestoredOutcome, ReturnCause,
+        SendRefusal, ValueChanged,
     },
     reply::{Accepted, Origin},
     words::{
@@ -181,7 +181,13 @@ fn used(rng: &mut Rng) -> NumberUsed {
     NumberUsed { digest: digest(rng), outcome }
 }
 
-const EVENTS: u8 = 29;
+fn outcomes(rng: &mut Rng) -> Outcomes {
+    let letters = |rng: &mut Rng| Letters { to: queue(rng), messages: list(rng, |r| (sequence(r), sequence(r))) };
+    let (returned, parked) = (list(rng, counted), list(rng, group));
+    Outcomes { returned, parked, at: at(rng), letters: rng.bool().then(|| letters(rng)) }
+}
+
+const EVENTS: u8 = 31;
 
 /// One event of each kind; the compiler's exhaustive matches in `encode` see to it that none is forgotten there.
 fn event(rng: &mut Rng, kind: u8) -> Event {
@@ -271,6 +277,7 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
             commit: commit(r),
             outputs: list(r, accepted),
             values: list(r, value),
+            outcomes: outcomes(r),
         },
         19 => Event::DeliveriesCommitted {
             queue,
@@ -288,6 +295,8 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
         22 => Event::ProducerOpened { queue, producer: label(r), epoch: epoch(r), instance: label(r), at: at(r) },
         23 => Event::NumbersUsed { queue, epoch: epoch(r), first: send_number(r), uses: list(r, used) },
         24 => Event::ProducerForgotten { queue, epoch: epoch(r) },
+        28 => Event::GroupParked { queue, group: group(r), at: at(r) },
+        29 => Event::GroupsUnparked { queue, groups: list(r, group) },
         _ => Event::ValuesCommitted {
             queue,
             reader: reader(r),
@@ -299,7 +308,7 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
     }
 }
 
-const PIECES: u8 = 12;
+const PIECES: u8 = 13;
 
 fn piece(rng: &mut Rng, kind: u8) -> Restored {
     let (queue, r) = (queue(rng), rng);
@@ -368,6 +377,7 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
             last: send_number(r),
             uses: list(r, used),
         },
+        11 => Restored::ParkedGroup { queue, group: group(r), at: at(r) },
         _ => Restored::PastCommit { queue, id: label(r), digest: digest(r), outputs: list(r, accepted) },
     }
 }

@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use lockstep_engine::{
     Attributes, DeduplicationScope, GroupDelivery, RedriveAllow, RedrivePolicy,
-    event::{Counted, ValueChanged},
+    event::{Counted, Letters, Outcomes, ValueChanged},
     reply::{Accepted, Origin},
     words::{
         BodyOwner, BodyRef, Epoch, GroupId, Label, Position, QueueGeneration, QueueName, ReaderId, SequenceNumber,
-        ValueKey, WordError,
+        Timestamp, ValueKey, WordError,
     },
 };
 use lockstep_proto::storage as wire;
@@ -82,6 +82,52 @@ pub(super) fn sixteen(bytes: &Bytes) -> Result<[u8; 16], Fault> {
 
 pub(super) fn digest_bytes(digest: [u8; 16]) -> Bytes {
     Bytes::copy_from_slice(&digest)
+}
+
+pub(super) fn texts(groups: &[GroupId]) -> Vec<String> {
+    groups.iter().map(ToString::to_string).collect()
+}
+
+pub(super) fn groups(texts: &[String]) -> Result<Vec<GroupId>, Fault> {
+    texts.iter().map(|text| group(text)).collect()
+}
+
+fn letters(letters: &Letters) -> wire::Letters {
+    wire::Letters {
+        to: letters.to.0,
+        sequence_steps: steps(letters.messages.iter().map(|(from, _)| from.0)),
+        placed_steps: steps(letters.messages.iter().map(|(_, placed)| placed.0)),
+    }
+}
+
+fn read_letters(letters: &wire::Letters) -> Result<Letters, Fault> {
+    same_length(letters.sequence_steps.len(), letters.placed_steps.len())?;
+    let pairs = sequences(&letters.sequence_steps).into_iter().zip(sequences(&letters.placed_steps));
+    Ok(Letters { to: QueueGeneration(letters.to), messages: pairs.collect() })
+}
+
+pub(super) fn outcomes(outcomes: &Outcomes) -> wire::Outcomes {
+    let (returned_steps, returned_receives) = counted_steps(&outcomes.returned);
+    wire::Outcomes {
+        returned_steps,
+        returned_receives,
+        parked: texts(&outcomes.parked),
+        at: outcomes.at.0,
+        letters: outcomes.letters.as_ref().map(letters),
+    }
+}
+
+/// Absent in commits that were written before there were outcomes.
+pub(super) fn read_outcomes(outcomes: Option<&wire::Outcomes>) -> Result<Outcomes, Fault> {
+    let Some(outcomes) = outcomes else {
+        return Ok(Outcomes { returned: Vec::new(), parked: Vec::new(), at: Timestamp(0), letters: None });
+    };
+    Ok(Outcomes {
+        returned: counted(&outcomes.returned_steps, &outcomes.returned_receives)?,
+        parked: groups(&outcomes.parked)?,
+        at: Timestamp(outcomes.at),
+        letters: outcomes.letters.as_ref().map(read_letters).transpose()?,
+    })
 }
 
 fn word<T>(parsed: Result<T, WordError>) -> Result<T, Fault> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lockstep_engine::{
-    command::{Commit, CommitTarget, Output, QueueRef, ReaderRef, ValueChange},
+    command::{Commit, CommitTarget, GroupOutcome, Output, QueueRef, ReaderRef, ValueChange},
     reply::Committed,
     words::{ClaimNumber, ContentDigest, Epoch, GroupId, Label, QueueName, Receipt, ValueKey},
 };
@@ -40,6 +40,8 @@ pub enum NewTarget {
         epoch: Epoch,
         /// Kept as the value `published/<commit number>` (B9).
         record: Option<Bytes>,
+        /// What became of groups that were not done as a whole (B7).
+        outcomes: Vec<GroupOutcome>,
     },
     /// Deliveries, all or none.
     Deliveries(Vec<Receipt>),
@@ -93,10 +95,10 @@ impl Handle {
         };
         let values = values.into_iter().map(value).collect();
         let target = match target {
-            NewTarget::Claim { reader, number, epoch, record } => {
+            NewTarget::Claim { reader, number, epoch, record, outcomes } => {
                 let size = record.as_ref().map(size_of);
                 bodies.extend(record.as_ref().map(own));
-                CommitTarget::Claim { reader, number, epoch, record: size }
+                CommitTarget::Claim { reader, number, epoch, record: size, outcomes }
             }
             NewTarget::Deliveries(receipts) => CommitTarget::Deliveries(receipts),
             NewTarget::Reader(reader) => CommitTarget::Reader(reader),

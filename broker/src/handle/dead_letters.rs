@@ -1,11 +1,45 @@
-//! Dead letters and their way back, as fronts see them (Q1 to Q7).
+//! Dead letters, their way back, and parked groups, as fronts see them (Q1 to Q7, B7).
 
-use lockstep_engine::{command::QueueRef, words::QueueName};
+use lockstep_engine::{
+    command::{Park, QueueRef, Unpark},
+    reply::Unparked,
+    view::ParkedGroup,
+    words::{GroupId, QueueName},
+};
 
 use super::Handle;
 use crate::failure::Failure;
 
 impl Handle {
+    /// Lets a group deliver nothing until it is unparked; false when it was parked before (B7).
+    ///
+    /// # Errors
+    /// The queue is not there, or has 10,000 parked groups.
+    pub async fn park(&self, command: Park) -> Result<bool, Failure> {
+        self.command(command).await
+    }
+
+    /// Lets parked groups deliver again (B7).
+    ///
+    /// # Errors
+    /// The queue is not there.
+    pub async fn unpark(&self, command: Unpark) -> Result<Unparked, Failure> {
+        self.command(command).await
+    }
+
+    /// Parked groups by name, after the name `after`; at most `max` (B7).
+    ///
+    /// # Errors
+    /// The queue is not there.
+    pub async fn parked_groups(
+        &self,
+        queue: QueueRef,
+        after: Option<GroupId>,
+        max: usize,
+    ) -> Result<Vec<ParkedGroup>, Failure> {
+        self.read(move |engine, _| Ok(engine.parked_groups(&queue, after.as_ref(), max)?)).await
+    }
+
     /// The queues that name a queue as their dead-letter queue, by name, after the name `after`; at most `max` (Q5).
     ///
     /// # Errors

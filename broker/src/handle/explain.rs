@@ -7,7 +7,7 @@ use lockstep_engine::{
     command::QueueRef,
     explain::{Explanation, Reason, Subject},
     view::QueueView,
-    words::{GroupId, Receipt, SequenceNumber, Timestamp},
+    words::{GroupId, QueueGeneration, Receipt, SequenceNumber, Timestamp},
 };
 use uuid::Uuid;
 
@@ -112,12 +112,13 @@ impl Handle {
             let queue = queue.clone();
             let look =
                 move |engine: &lockstep_engine::Engine, _| Ok(engine.sequences(&queue, after, limits::EXPLAIN_SCAN)?);
-            let (generation, numbers) = self.read(look).await?;
-            if let Some(found) = numbers.iter().find(|number| self.message_id(generation, **number) == id) {
+            let numbers = self.read(look).await?;
+            let is_it = |sent: &(QueueGeneration, SequenceNumber)| self.message_id(sent.0, sent.1) == id;
+            if let Some((found, _)) = numbers.iter().find(|(_, sent)| is_it(sent)) {
                 return Ok(*found);
             }
             after = match numbers.last() {
-                Some(last) => *last,
+                Some((last, _)) => *last,
                 None => return Err(Invalid::new("MESSAGE_NOT_FOUND", "B4", gone(id)).into()),
             };
         }

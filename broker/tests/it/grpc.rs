@@ -258,6 +258,7 @@ fn commit_request(opened: &Opened, epoch: u64) -> v1::CommitRequest {
         reader_generation: opened.reader.reader_generation,
         number: 1,
         epoch,
+        outcomes: Vec::new(),
         record: Bytes::from_static(b"record"),
     };
     let value = v1::ValueChange {

@@ -9,6 +9,7 @@ mod failing;
 mod faults;
 mod grpc;
 mod http;
+mod parking;
 mod pipelining;
 mod polls;
 mod restart;

@@ -3,6 +3,7 @@
 
 mod clock;
 mod dead_letters;
+mod groups;
 mod messages;
 mod queues;
 mod readers;

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Event, State,
-    command::{Command, Commit, CommitTarget, Context, Decision, ReaderRef, ValueChange},
+    command::{Command, Commit, CommitTarget, Context, Decision, GroupOutcome, ReaderRef, ValueChange},
     decide::{
         delete::{Holding, first_kept, holding, in_the_way},
+        outcomes,
         readers::still_open,
         send::Sending,
     },
@@ -28,8 +29,8 @@ impl Command for Commit {
 
     fn decide(&self, state: &State, context: &Context) -> Decision<Committed> {
         let decided = match &self.target {
-            CommitTarget::Claim { reader, number, epoch, record } => {
-                self.finish_claim(state, context, reader, *number, *epoch, *record)
+            CommitTarget::Claim { reader, number, epoch, record, outcomes } => {
+                self.finish_claim(state, context, reader, (*number, *epoch), *record, outcomes)
             }
             CommitTarget::Deliveries(receipts) => self.finish_deliveries(state, context, receipts),
             CommitTarget::Reader(reader) => self.change_values(state, context, reader),
@@ -46,9 +47,9 @@ impl Commit {
         state: &State,
         context: &Context,
         caller: &ReaderRef,
-        number: ClaimNumber,
-        epoch: Epoch,
+        (number, epoch): (ClaimNumber, Epoch),
         record: Option<u32>,
+        outcomes: &[GroupOutcome],
     ) -> Decided {
         state.find_strict(&self.queue)?;
         let (queue, reader) = state.find_reader(caller)?;
@@ -69,6 +70,7 @@ impl Commit {
             let body = self.outputs.len() + self.values.iter().filter(|value| value.size.is_some()).count();
             values.push(published(commit, BodyRef { position: sending.place(index(body)), size }));
         }
+        let outcomes = outcomes::judge(state, context, queue, claim, outcomes, &sending.events)?;
         let mut events = sending.events;
         events.push(Event::ClaimCommitted {
             queue: queue.generation,
@@ -79,6 +81,7 @@ impl Commit {
             commit,
             outputs: outputs.clone(),
             values,
+            outcomes,
         });
         let reply = Committed { commit: Some(commit), outputs, repeated: false };
         Ok(Decision { events, bodies: sending.bodies, reply: Ok(reply) })

@@ -4,9 +4,11 @@
 use crate::{
     Event, State,
     command::Context,
+    event::Letters,
     limits,
+    reply::Rejected,
     state::{message::Message, queue::Queue},
-    words::{SequenceNumber, Timestamp},
+    words::{QueueGeneration, SequenceNumber, Timestamp},
 };
 
 /// What a queue does with messages that were received too often, in this turn.
@@ -54,4 +56,34 @@ impl<'a> DeadLetters<'a> {
         let (queue, to) = (self.queue.generation, target.generation);
         Some(Event::MessagesDeadLettered { queue, to, at: self.at, messages: self.moved })
     }
+}
+
+/// The dead letters that a commit names, numbered behind what its own outputs send (B7).
+///
+/// # Errors
+/// [`Rejected::NoDeadLetterQueue`], [`Rejected::StorageFull`]: the caller may park instead.
+pub(super) fn letters_of(
+    state: &State,
+    context: &Context,
+    queue: &Queue,
+    messages: &[SequenceNumber],
+    sent: &[Event],
+) -> Result<Option<Letters>, Rejected> {
+    if messages.is_empty() {
+        return Ok(None);
+    }
+    let policy = queue.attributes.redrive.as_ref();
+    let generation = policy.and_then(|policy| state.names.get(&policy.dead_letter_queue));
+    let target = generation.and_then(|generation| state.queues.get(generation)).ok_or(Rejected::NoDeadLetterQueue)?;
+    if context.space.for_sends < limits::MESSAGE_OVERHEAD {
+        return Err(Rejected::StorageFull);
+    }
+    let to = target.generation;
+    let newest = sent.iter().filter_map(|event| sent_to(event, to)).max().unwrap_or(target.last_sequence);
+    let places = (newest.0 + 1..).map(SequenceNumber);
+    Ok(Some(Letters { to, messages: messages.iter().copied().zip(places).collect() }))
+}
+
+fn sent_to(event: &Event, to: QueueGeneration) -> Option<SequenceNumber> {
+    if let Event::MessageSent { queue, sequence, .. } = event { (*queue == to).then_some(*sequence) } else { None }
 }

@@ -204,6 +204,9 @@ fn refusal(rejected: &Rejected) -> Option<SendRefusal> {
         | Rejected::ClaimFenced { .. }
         | Rejected::ClaimBurnt
         | Rejected::CommitConflict
+        | Rejected::OutcomeInvalid { .. }
+        | Rejected::NoDeadLetterQueue
+        | Rejected::TooManyParked
         | Rejected::OutcomeForgotten
         | Rejected::OutputRefused { .. }
         | Rejected::ValueOutsideClaim { .. }

@@ -1,7 +1,9 @@
 //! How readers and their claims change (B1, B6).
 
+use std::collections::BTreeSet;
+
 use crate::{
-    event::{Event, ValueChanged},
+    event::{Event, Outcomes, ValueChanged},
     state::{
         Due, State,
         message::Hold,
@@ -53,19 +55,7 @@ impl State {
                 let messages = self.end_claim(*queue, *reader, *number, Outcome::Burnt)?;
                 self.give_back(*queue, &messages)
             }
-            Event::ClaimCommitted { queue, reader, number, id, digest, commit, outputs, values } => {
-                let outcome =
-                    Outcome::Committed { id: id.clone(), digest: *digest, commit: *commit, outputs: outputs.clone() };
-                let messages = self.end_claim(*queue, *reader, *number, outcome)?;
-                let found = self.queues.get_mut(queue)?;
-                for sequence in messages {
-                    found.remove(sequence)?;
-                }
-                let reader = found.reader_by_id_mut(*reader)?;
-                reader.commits = *commit;
-                put_all(reader, values);
-                Some(())
-            }
+            Event::ClaimCommitted { .. } => self.commit_claim(event),
             Event::ValuesCommitted { queue, reader, id, digest, outputs, values } => {
                 let found = self.queues.get_mut(queue)?;
                 let reader = found.reader_by_id_mut(*reader)?;
@@ -90,6 +80,8 @@ impl State {
             | Event::VisibilityChanged { .. }
             | Event::MessagesExpired { .. }
             | Event::MessagesDeadLettered { .. }
+            | Event::GroupParked { .. }
+            | Event::GroupsUnparked { .. }
             | Event::KeysForgotten { .. }
             | Event::ProducerOpened { .. }
             | Event::NumbersUsed { .. }
@@ -120,6 +112,36 @@ impl State {
             claim.worker = None;
         }
         Some(())
+    }
+
+    /// What goes back and what is a dead letter leaves the claim; the rest of it is done (B1, B7).
+    fn commit_claim(&mut self, event: &Event) -> Option<()> {
+        let Event::ClaimCommitted { queue, reader, number, id, digest, commit, outputs, values, outcomes } = event
+        else {
+            return None;
+        };
+        let Outcomes { returned, parked, at, letters } = outcomes;
+        let outcome = Outcome::Committed { id: id.clone(), digest: *digest, commit: *commit, outputs: outputs.clone() };
+        let messages = self.end_claim(*queue, *reader, *number, outcome)?;
+        let found = self.queues.get_mut(queue)?;
+        for group in parked {
+            found.park(group, *at);
+        }
+        let leaving = letters.iter().flat_map(|letters| letters.messages.iter().map(|(from, _)| *from));
+        let kept: BTreeSet<SequenceNumber> = returned.iter().map(|(sequence, _)| *sequence).chain(leaving).collect();
+        for sequence in messages.into_iter().filter(|sequence| !kept.contains(sequence)) {
+            found.remove(sequence)?;
+        }
+        for &(sequence, receives) in returned {
+            found.hold(sequence, Hold::Free, Some(receives))?;
+        }
+        let reader = found.reader_by_id_mut(*reader)?;
+        reader.commits = *commit;
+        put_all(reader, values);
+        match letters {
+            Some(letters) => self.dead_letter(*queue, letters.to, *at, &letters.messages),
+            None => Some(()),
+        }
     }
 
     fn drop_reader(&mut self, queue: QueueGeneration, reader: ReaderId) -> Option<()> {

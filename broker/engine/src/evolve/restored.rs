@@ -24,6 +24,10 @@ impl State {
             }
             Restored::Queue { .. } => self.restore_queue(piece),
             Restored::Message { .. } => self.restore_message(piece),
+            Restored::ParkedGroup { queue, group, at } => {
+                self.queues.get_mut(queue)?.park(group, *at);
+                Some(())
+            }
             Restored::FreeGroup { queue, group, turn } => {
                 let queue = self.queues.get_mut(queue)?;
                 let state = queue.groups.get_mut(group)?;
@@ -181,6 +185,7 @@ impl State {
             | Restored::Queue { .. }
             | Restored::Message { .. }
             | Restored::FreeGroup { .. }
+            | Restored::ParkedGroup { .. }
             | Restored::Key { .. }
             | Restored::Producer { .. }
             | Restored::Attempt { .. }

@@ -28,7 +28,9 @@ pub(crate) struct Queue {
     pub(crate) last_reader: ReaderId,
     pub(crate) messages: BTreeMap<SequenceNumber, Message>,
     pub(crate) groups: BTreeMap<GroupId, Group>,
-    /// Groups whose head is free, by the turn in which they became so (O2).
+    /// Groups that deliver nothing, and since when (B7). They need not have messages.
+    pub(crate) parked: BTreeMap<GroupId, Timestamp>,
+    /// Groups that are not parked and whose head is free, by the turn in which they became so (O2).
     pub(crate) free: BTreeMap<u64, GroupId>,
     pub(crate) next_turn: u64,
     pub(crate) in_flight: u64,
@@ -49,7 +51,7 @@ pub(crate) struct Queue {
 pub(crate) struct Group {
     /// Its messages, in order.
     pub(crate) messages: VecDeque<SequenceNumber>,
-    /// Its turn, while its head is free.
+    /// Its turn, while its head is free and it is not parked.
     pub(crate) turn: Option<u64>,
     /// How many of them are in flight.
     pub(crate) in_flight: u32,
@@ -68,6 +70,7 @@ impl Queue {
             last_reader: ReaderId(0),
             messages: BTreeMap::new(),
             groups: BTreeMap::new(),
+            parked: BTreeMap::new(),
             free: BTreeMap::new(),
             next_turn: 0,
             in_flight: 0,
@@ -217,11 +220,26 @@ impl Queue {
         }
     }
 
-    /// Gives a group its turn when its head became free, takes the turn when it is held, and forgets an empty group.
-    fn refresh(&mut self, id: &GroupId) {
+    /// Parks a group.
+    pub(crate) fn park(&mut self, group: &GroupId, at: Timestamp) {
+        self.parked.insert(group.clone(), at);
+        self.refresh(group);
+    }
+
+    /// Lets a group deliver again; since when it was parked.
+    pub(crate) fn unpark(&mut self, group: &GroupId) -> Option<Timestamp> {
+        let since = self.parked.remove(group)?;
+        self.refresh(group);
+        Some(since)
+    }
+
+    /// Gives a group its turn when its head became free, takes the turn when it is held or parked, and forgets an empty
+    /// group.
+    pub(crate) fn refresh(&mut self, id: &GroupId) {
         let Some(group) = self.groups.get_mut(id) else { return };
         let head = group.messages.front().and_then(|head| self.messages.get(head));
-        match (head.is_some_and(Message::is_free), group.turn) {
+        let parked = self.parked.contains_key(id);
+        match (!parked && head.is_some_and(Message::is_free), group.turn) {
             (true, None) => {
                 group.turn = Some(self.next_turn);
                 self.free.insert(self.next_turn, id.clone());

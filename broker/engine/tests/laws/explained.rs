@@ -20,10 +20,10 @@ pub(crate) fn compare(model: &Model, engine: &Engine, now: u64) -> Result<(), St
         };
         for sequence in 1..=queue.last_sequence + 1 {
             let said = ask(&Subject::Message(SequenceNumber(sequence)))?;
-            let (reason, blocking) = of_message(queue, sequence);
+            let (reason, blocking) = of_message(model, queue, sequence);
             let same = said.reason == reason
                 && said.blocking.as_ref().map(|blocking| blocking.sequence.0) == blocking
-                && said.reason.is_blocked() == said.blocking.is_some();
+                && (said.reason == Reason::Parked || said.reason.is_blocked() == said.blocking.is_some());
             ensure!(same, "{said:?}, the model says {reason:?} because of {blocking:?}");
             if let Some(Holder::Receiver { until, .. }) = said.blocking.map(|blocking| blocking.holder) {
                 let lease = blocking.and_then(|sequence| queue.message(sequence)).map(|message| message.hold);
@@ -37,7 +37,7 @@ pub(crate) fn compare(model: &Model, engine: &Engine, now: u64) -> Result<(), St
         for group in groups(queue) {
             let said = ask(&Subject::Group(group.clone()))?.reason;
             let head = queue.messages.iter().find(|message| message.group == *group).expect("a group has messages");
-            ensure!(said == of_hold(head.hold), "group {group}: {said:?}, but its head is {head:?}");
+            ensure!(said == of_head(model, queue, head), "group {group}: {said:?}, but its head is {head:?}");
             *expected.entry(said).or_default() += 1;
         }
         ensure!(counts == expected, "{counts:?} are not {expected:?}");
@@ -45,9 +45,17 @@ pub(crate) fn compare(model: &Model, engine: &Engine, now: u64) -> Result<(), St
     Ok(())
 }
 
-fn of_hold(hold: Hold) -> Reason {
-    match hold {
-        Hold::Free => Reason::Available,
+fn of_head(model: &Model, queue: &Queue, head: &Message) -> Reason {
+    match head.hold {
+        Hold::Free if queue.is_parked(&head.group) => Reason::Parked,
+        Hold::Free => {
+            let policy = queue.attributes.redrive.as_ref().filter(|policy| head.receives >= policy.max_receives);
+            match policy.map(|policy| model.queues.iter().any(|other| other.name == policy.dead_letter_queue)) {
+                None => Reason::Available,
+                Some(true) => Reason::DeadLetterDue,
+                Some(false) => Reason::DeadLetterQueueGone,
+            }
+        }
         Hold::Leased { .. } => Reason::InFlight,
         Hold::Delayed { .. } => Reason::Delayed,
         Hold::Claimed { .. } => Reason::Claimed,
@@ -55,18 +63,21 @@ fn of_hold(hold: Hold) -> Reason {
 }
 
 /// The reason, and the message that is in the way.
-fn of_message(queue: &Queue, sequence: u64) -> (Reason, Option<u64>) {
+fn of_message(model: &Model, queue: &Queue, sequence: u64) -> (Reason, Option<u64>) {
     let Some(message) = queue.message(sequence) else {
         let gone = sequence <= queue.last_sequence;
         return (if gone { Reason::MessageGone } else { Reason::MessageNotSent }, None);
     };
     if message.hold != Hold::Free {
-        return (of_hold(message.hold), Some(sequence));
+        return (of_head(model, queue, message), Some(sequence));
+    }
+    if queue.is_parked(&message.group) {
+        return (Reason::Parked, None);
     }
     let ahead =
         |other: &&Message| other.sequence < sequence && other.group == message.group && other.hold != Hold::Free;
     match queue.messages.iter().find(ahead).map(|ahead| (ahead.hold, ahead.sequence)) {
-        None | Some((Hold::Free, _)) => (Reason::Available, None),
+        None | Some((Hold::Free, _)) => (of_head(model, queue, message), None),
         Some((Hold::Leased { .. }, ahead)) => (Reason::BehindInFlight, Some(ahead)),
         Some((Hold::Delayed { .. }, ahead)) => (Reason::Delayed, Some(ahead)),
         Some((Hold::Claimed { .. }, ahead)) => (Reason::BehindClaim, Some(ahead)),

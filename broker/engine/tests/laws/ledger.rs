@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockstep_engine::{
     Engine, Event, GroupDelivery,
     command::QueueRef,
-    event::NumberUsed,
+    event::{NumberUsed, Outcomes},
     words::{AttemptKey, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber},
 };
 
@@ -70,6 +70,10 @@ impl Ledger {
                 book.balance()
             }
             Event::MessagesDeadLettered { queue, to, messages, .. } => self.dead_letter(*queue, *to, messages),
+            Event::ClaimCommitted { queue, outcomes, .. } => {
+                self.books.get_mut(queue).ok_or("an event of no queue")?.enter(event)?;
+                outcomes.letters.iter().try_for_each(|letters| self.dead_letter(*queue, letters.to, &letters.messages))
+            }
             Event::Restored(_) => Err("a distilled piece in the journal".to_owned()),
             Event::QueueChanged { queue, .. }
             | Event::QueuePurged { queue }
@@ -92,7 +96,8 @@ impl Ledger {
             | Event::ClaimOpened { queue, .. }
             | Event::ClaimTaken { queue, .. }
             | Event::ClaimBurnt { queue, .. }
-            | Event::ClaimCommitted { queue, .. }
+            | Event::GroupParked { queue, .. }
+            | Event::GroupsUnparked { queue, .. }
             | Event::DeliveriesCommitted { queue, .. }
             | Event::ValuesCommitted { queue, .. } => {
                 self.books.get_mut(queue).ok_or("an event of no queue")?.enter(event)
@@ -191,10 +196,19 @@ impl Book {
                 ensure!(!claimed, "a claimed message expired (B8)");
                 self.end(messages, Fate::Expired)
             }
-            Event::ClaimCommitted { reader, number, .. } => {
+            Event::ClaimCommitted { reader, number, outcomes, .. } => {
+                let Outcomes { returned, letters, .. } = outcomes;
                 let messages = self.claims.remove(&(reader.0, number.0)).ok_or("a claim ended twice")?;
+                let leaves = |sequence: &SequenceNumber| {
+                    let letters = letters.iter().flat_map(|letters| &letters.messages).map(|(from, _)| from);
+                    returned.iter().map(|(back, _)| back).chain(letters).any(|other| other == sequence)
+                };
                 let messages: Vec<_> = messages.into_iter().map(SequenceNumber).collect();
-                self.end(&messages, Fate::Committed)
+                let done: Vec<_> = messages.iter().copied().filter(|sequence| !leaves(sequence)).collect();
+                let strange = returned.iter().find(|(back, _)| !messages.contains(back));
+                ensure!(strange.is_none(), "{strange:?} went back, but was not of the claim");
+                self.end(&done, Fate::Committed)?;
+                returned.iter().try_for_each(|(sequence, _)| self.give_back(sequence.0))
             }
             Event::QueuePurged { .. } => {
                 let claimed = |sequence: &u64| self.claims.values().flatten().any(|claimed| claimed == sequence);
@@ -227,6 +241,8 @@ impl Book {
             | Event::KeysForgotten { .. }
             | Event::BodiesMoved { .. }
             | Event::MessagesDeadLettered { .. }
+            | Event::GroupParked { .. }
+            | Event::GroupsUnparked { .. }
             | Event::ValuesCommitted { .. }
             | Event::Restored(_) => Ok(()),
         }

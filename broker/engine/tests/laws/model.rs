@@ -6,6 +6,7 @@ mod commit;
 mod dead_letters;
 mod messages;
 mod moving;
+mod parking;
 mod producers;
 mod readers;
 
@@ -88,6 +89,8 @@ pub(crate) struct Queue {
     pub(crate) last_reader: u64,
     pub(crate) free_since: Vec<(GroupId, Stamp)>,
     pub(crate) producers: Vec<Producer>,
+    /// Groups that deliver nothing, and since when (B7).
+    pub(crate) parked: Vec<(GroupId, u64)>,
     pub(crate) readers: Vec<Reader>,
     pub(crate) commits: Vec<PastCommit>,
     pub(crate) attempts: Vec<Attempt>,
@@ -158,6 +161,7 @@ impl Model {
             last_reader: 0,
             free_since: Vec::new(),
             producers: Vec::new(),
+            parked: Vec::new(),
             readers: Vec::new(),
             commits: Vec::new(),
             attempts: Vec::new(),
@@ -191,6 +195,7 @@ impl Model {
         let queue = &mut self.queues[place];
         let before = queue.messages.len();
         queue.keys.clear();
+        queue.parked.clear();
         queue.messages.retain(|message| matches!(message.hold, Hold::Claimed { .. }));
         queue.refresh(stamp);
         Ok((before - queue.messages.len()) as u64)
@@ -279,6 +284,7 @@ impl Model {
                 && seen.state == self.state_of(queue, message);
             ensure!(same, "{seen:?} is not {message:?}");
         }
+        self.compare_parked(engine, queue, &reference)?;
         let sources =
             engine.dead_letter_sources(&reference, "", usize::MAX).map_err(|rejected| rejected.to_string())?;
         ensure!(sources == self.sources_of(&queue.name), "dead-letter sources {sources:?}");
@@ -295,6 +301,7 @@ impl Model {
                 let reader = queue.readers.iter().find(|known| known.id == reader).expect("a claim has a reader");
                 MessageState::Claimed(reader.name.clone())
             }
+            Hold::Free if queue.is_parked(&message.group) => MessageState::Parked,
             Hold::Free => {
                 let mut earlier = queue.messages.iter().filter(|other| other.sequence < message.sequence);
                 let blocked = earlier.any(|other| other.group == message.group && other.hold != Hold::Free);
@@ -371,7 +378,7 @@ impl Queue {
             }
         }
         let since = |group: &GroupId| self.free_since.iter().find(|(known, _)| known == group).map(|(_, since)| *since);
-        let free = heads.into_iter().filter(|head| head.hold == Hold::Free);
+        let free = heads.into_iter().filter(|head| head.hold == Hold::Free && !self.is_parked(&head.group));
         self.free_since = free.map(|head| (head.group.clone(), since(&head.group).unwrap_or(stamp))).collect();
     }
 

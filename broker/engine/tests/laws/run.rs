@@ -158,6 +158,14 @@ impl Run {
                 self.model.dead_letter(&given.events, &turn, &command.queue)?;
                 self.model.receive(command, &turn, &given.reply)
             }
+            Step::Park(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.park(command, &turn))
+            }
+            Step::Unpark(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.unpark(command, &turn))
+            }
             Step::Delete(command) => {
                 let given = self.apply(command)?;
                 same(&given.reply, &self.model.delete(command, &turn))

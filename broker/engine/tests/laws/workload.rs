@@ -5,8 +5,8 @@ use lockstep_engine::{
     AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{
         Abandon, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, Delete, DeleteQueue, DropReader,
-        ForgetProducer, MoveBodies, OpenProducer, OpenReader, Output, PurgeQueue, QueueRef, ReaderRef, Receive, Send,
-        SendEntry, SendSession, SetQueueAttributes, TakeClaim, ValueChange,
+        ForgetProducer, GroupOutcome, MoveBodies, OpenProducer, OpenReader, Output, Park, PurgeQueue, QueueRef,
+        ReaderRef, Receive, Rest, Send, SendEntry, SendSession, SetQueueAttributes, TakeClaim, Unpark, ValueChange,
     },
     words::{
         AttemptKey, BodyOwner, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration,
@@ -36,6 +36,8 @@ pub(crate) enum Step {
     DropReader(DropReader),
     Commit(Commit),
     MoveBodies(MoveBodies),
+    Park(Park),
+    Unpark(Unpark),
     /// The broker ends, and starts again after a while.
     Restart {
         downtime: u64,
@@ -188,8 +190,13 @@ impl Workload {
                 clock_behind: if self.one_in(5) { 5_000 } else { 0 },
                 from_checkpoint: self.rng.bool(),
             },
-            970..985 => Step::MoveBodies(self.moves(queue)),
-            985.. => Step::Wait,
+            970..980 => Step::MoveBodies(self.moves(queue)),
+            980..985 => Step::Park(Park { queue: reference, group: group(self.pick_of(GROUPS)) }),
+            985..995 => {
+                let one = group(self.pick_of(GROUPS));
+                Step::Unpark(Unpark { queue: reference, group: if self.one_in(3) { None } else { Some(one) } })
+            }
+            995.. => Step::Wait,
         }
     }
 
@@ -471,18 +478,50 @@ impl Workload {
         commit
     }
 
+    /// Mostly all is done; else some groups are not, and sometimes one that is not there.
+    fn outcomes(&mut self, messages: &[u64], groups: &[GroupId]) -> Vec<GroupOutcome> {
+        if self.rng.bool() {
+            return Vec::new();
+        }
+        let mut named = groups.to_vec();
+        named.sort();
+        named.dedup();
+        if self.one_in(12) {
+            named.push(group(self.pick_of(GROUPS)));
+        }
+        named.retain(|_| self.rng.bool());
+        let mut outcome = |group: GroupId| {
+            let of_group = messages.iter().zip(groups).filter(|(_, of)| **of == group).map(|(sequence, _)| *sequence);
+            let of_group: Vec<u64> = of_group.collect();
+            let through = if self.one_in(10) { self.pick(messages) } else { self.pick(&of_group) };
+            let done_through = through.copied().filter(|_| self.rng.bool()).map(SequenceNumber);
+            let rest = self.pick_of([Rest::GivenBack, Rest::HeadDeadLettered, Rest::HeadDeadLettered, Rest::Parked]);
+            GroupOutcome { group, done_through, rest }
+        };
+        named.into_iter().map(&mut outcome).collect()
+    }
+
     fn claim_target(&mut self, queue: &Queue) -> (CommitTarget, Vec<GroupId>) {
         let reference = self.reference(queue);
-        let reader = self.reader(queue, reference);
-        let number = self.number(queue);
+        let mut reader = self.reader(queue, reference.clone());
+        let mut number = self.number(queue);
+        let claims = queue.readers.iter().flat_map(|reader| reader.claims.iter().map(move |claim| (reader, claim)));
+        let open: Vec<_> = claims.filter(|(_, claim)| claim.is_open()).collect();
+        if let Some((holder, claim)) = self.pick(&open).copied().filter(|_| !self.one_in(4)) {
+            let generation = Some(Epoch(holder.generation));
+            reader = ReaderRef { queue: reference, name: holder.name.clone(), generation };
+            number = ClaimNumber(claim.number);
+        }
         let known = queue.readers.iter().find(|known| known.name == reader.name);
         let claim = known.and_then(|known| known.claim(number.0));
         let messages = claim.map(|claim| claim.messages.clone()).unwrap_or_default();
-        let groups = messages.iter().filter_map(|sequence| queue.message(*sequence)).map(|m| m.group.clone()).collect();
+        let groups: Vec<_> =
+            messages.iter().filter_map(|sequence| queue.message(*sequence)).map(|m| m.group.clone()).collect();
         let epoch = claim.map_or(0, |claim| claim.epoch);
         let epoch = Epoch(if self.one_in(8) { self.rng.u64(0..queue.last_epoch + 2) } else { epoch });
         let record = self.pick_of([None, Some(0), Some(200), Some(200), Some(65_537)]);
         let record = record.filter(|size| *size < 65_537 || self.one_in(4));
-        (CommitTarget::Claim { reader, number, epoch, record }, groups)
+        let outcomes = self.outcomes(&messages, &groups);
+        (CommitTarget::Claim { reader, number, epoch, record, outcomes }, groups)
     }
 }

@@ -81,8 +81,13 @@ fn b1_the_checks_come_in_the_order_of_the_contract() {
             ..commit_of(&claim)
         };
         commit.queue.generation = generation.map(QueueGeneration);
-        commit.target =
-            CommitTarget::Claim { reader: pool(Some(old)), number: claim.number, epoch: claim.epoch, record: None };
+        commit.target = CommitTarget::Claim {
+            reader: pool(Some(old)),
+            number: claim.number,
+            epoch: claim.epoch,
+            record: None,
+            outcomes: Vec::new(),
+        };
         commit
     };
     let mut commit = everything_wrong("claim-1", Some(77));
@@ -93,9 +98,16 @@ fn b1_the_checks_come_in_the_order_of_the_contract() {
     commit.queue.generation = None;
     assert_eq!(world.ask(&commit), Err(Rejected::ReaderFenced { given: old, current }), "then the reader's");
     let epoch = world.open_reader("another").open[0].epoch;
-    commit.target = CommitTarget::Claim { reader: pool(None), number: claim.number, epoch: claim.epoch, record: None };
+    commit.target = CommitTarget::Claim {
+        reader: pool(None),
+        number: claim.number,
+        epoch: claim.epoch,
+        record: None,
+        outcomes: Vec::new(),
+    };
     assert_eq!(world.ask(&commit), Err(Rejected::ClaimFenced { given: claim.epoch, current: epoch }));
-    commit.target = CommitTarget::Claim { reader: pool(None), number: claim.number, epoch, record: None };
+    commit.target =
+        CommitTarget::Claim { reader: pool(None), number: claim.number, epoch, record: None, outcomes: Vec::new() };
     assert_eq!(world.ask(&commit), Err(Rejected::ValueOutsideClaim { key: "state".to_owned() }));
     commit.values.clear();
     assert!(matches!(world.ask(&commit), Err(Rejected::OutputRefused { .. })));

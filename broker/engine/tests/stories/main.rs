@@ -9,6 +9,7 @@ mod delays;
 mod explain;
 mod limits;
 mod order;
+mod parking;
 mod receipts;
 mod sends;
 mod sessions;

@@ -5,10 +5,10 @@ use lockstep_engine::{
     AttributeChanges, DeduplicationScope, Engine, Event, GroupDelivery, RedriveChange, RedrivePolicy, Rejected,
     command::{
         Abandon, ChangeVisibility, Claim, Command, Commit, CommitTarget, Context, CreateQueue, Delete, DeleteQueue,
-        DropReader, OpenReader, Output, PurgeQueue, QueueRef, ReaderRef, Receive, Send, SendEntry, SetQueueAttributes,
-        Space, TakeClaim, ValueChange,
+        DropReader, GroupOutcome, OpenReader, Output, Park, PurgeQueue, QueueRef, ReaderRef, Receive, Rest, Send,
+        SendEntry, SetQueueAttributes, Space, TakeClaim, Unpark, ValueChange,
     },
-    reply::{Accepted, Claimed, Committed, Deleted, Delivered, OpenClaim, QueueCreated, ReaderOpened},
+    reply::{Accepted, Claimed, Committed, Deleted, Delivered, OpenClaim, QueueCreated, ReaderOpened, Unparked},
     view::{ClaimContents, QueueView, StoredValue},
     words::{
         AttemptKey, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName,
@@ -266,6 +266,31 @@ impl World {
         self.ask(&Receive { queue: queue(name), max_messages, visibility: None, attempt: None }).expect("a receive")
     }
 
+    pub(crate) fn park(&mut self, of: &str) -> bool {
+        self.ask(&Park { queue: queue(QUEUE), group: group(of) }).expect("the queue is there")
+    }
+
+    pub(crate) fn unpark(&mut self, of: Option<&str>) -> Unparked {
+        self.ask(&Unpark { queue: queue(QUEUE), group: of.map(group) }).expect("the queue is there")
+    }
+
+    /// Commits a claim with outcomes: group, done through, rest.
+    pub(crate) fn finish_with(
+        &mut self,
+        claim: &OpenClaim,
+        outcomes: &[(&str, Option<u64>, Rest)],
+    ) -> Result<Committed, Rejected> {
+        let outcomes = outcomes.iter().map(|(of, through, rest)| GroupOutcome {
+            group: group(of),
+            done_through: through.map(SequenceNumber),
+            rest: *rest,
+        });
+        let (number, epoch) = (claim.number, claim.epoch);
+        let outcomes = outcomes.collect();
+        let target = CommitTarget::Claim { reader: pool(None), number, epoch, record: None, outcomes };
+        self.ask(&Commit { target, ..commit_of(claim) })
+    }
+
     pub(crate) fn receive(&mut self, max_messages: u32) -> Vec<Delivered> {
         self.ask(&Receive { queue: queue(QUEUE), max_messages, visibility: None, attempt: None }).expect("a receive")
     }
@@ -375,7 +400,13 @@ pub(crate) fn commit_of(claim: &OpenClaim) -> Commit {
         queue: queue(QUEUE),
         id: label(&format!("claim-{}", claim.number)),
         digest: ContentDigest([1; 16]),
-        target: CommitTarget::Claim { reader: pool(None), number: claim.number, epoch: claim.epoch, record: None },
+        target: CommitTarget::Claim {
+            reader: pool(None),
+            number: claim.number,
+            epoch: claim.epoch,
+            record: None,
+            outcomes: Vec::new(),
+        },
         values: Vec::new(),
         outputs: Vec::new(),
     }

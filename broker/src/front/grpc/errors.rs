@@ -60,6 +60,9 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::CommitConflict => (Code::AlreadyExists, "COMMIT_CONFLICT", "B1"),
         Rejected::OutcomeForgotten => (Code::FailedPrecondition, "OUTCOME_FORGOTTEN", "B1"),
         Rejected::OutputRefused { .. } => (Code::FailedPrecondition, "OUTPUT_REFUSED", "B1"),
+        Rejected::OutcomeInvalid { .. } => (Code::InvalidArgument, "OUTCOME_INVALID", "B7"),
+        Rejected::NoDeadLetterQueue => (Code::FailedPrecondition, "NO_DEAD_LETTER_QUEUE", "B7"),
+        Rejected::TooManyParked => (Code::ResourceExhausted, "TOO_MANY_PARKED", "B7"),
         Rejected::ValueOutsideClaim { .. } => (Code::InvalidArgument, "VALUE_OUTSIDE_CLAIM", "B1"),
         Rejected::ValueTooLong { .. } => (Code::InvalidArgument, "VALUE_TOO_LONG", "B1"),
         Rejected::ReaderFull => (Code::ResourceExhausted, "READER_FULL", "B1"),
@@ -96,7 +99,10 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
             vec![("index", index.to_string()), ("output_reason", code(reason).1.into())]
         }
         Rejected::ValueOutsideClaim { key } | Rejected::ValueTooLong { key } => vec![("key", key.clone())],
+        Rejected::OutcomeInvalid { group, .. } => vec![("message_group_id", group.to_string())],
         Rejected::QueueNotFound
+        | Rejected::NoDeadLetterQueue
+        | Rejected::TooManyParked
         | Rejected::DeadLetterQueueIsSelf
         | Rejected::DelayNotAllowed
         | Rejected::DeduplicationIdMissing

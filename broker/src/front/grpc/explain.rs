@@ -2,6 +2,7 @@
 
 use lockstep_engine::{
     explain::{Blocking, Explanation, Holder, Reason},
+    reply::Origin,
     words::{GroupId, QueueGeneration, SequenceNumber, Timestamp},
 };
 use lockstep_proto::v1::{self, explain_request::Subject};
@@ -111,11 +112,14 @@ fn code(reason: Reason) -> v1::ExplainReason {
         Reason::BehindClaim => v1::ExplainReason::BehindClaim,
         Reason::Delayed => v1::ExplainReason::Delayed,
         Reason::InFlightCap => v1::ExplainReason::InFlightCap,
+        Reason::Parked => v1::ExplainReason::Parked,
+        Reason::DeadLetterDue => v1::ExplainReason::DeadLetterDue,
+        Reason::DeadLetterQueueGone => v1::ExplainReason::DeadLetterQueueGone,
     }
 }
 
 fn explanation(handle: &Handle, queue: &str, explained: &Explanation, of_group: bool) -> v1::Explanation {
-    let id = |sequence| handle.message_id(explained.generation, sequence).to_string();
+    let id = |sequence| message_id(handle, explained.generation, sequence, explained.origin.as_ref());
     v1::Explanation {
         reason: code(explained.reason).into(),
         rule: explained.reason.rule().into(),
@@ -130,10 +134,16 @@ fn explanation(handle: &Handle, queue: &str, explained: &Explanation, of_group: 
     }
 }
 
+/// A dead letter keeps the id it was sent under (H9).
+fn message_id(handle: &Handle, queue: QueueGeneration, sequence: SequenceNumber, origin: Option<&Origin>) -> String {
+    let sent = origin.map_or((queue, sequence), |origin| (origin.generation, origin.sequence));
+    handle.message_id(sent.0, sent.1).to_string()
+}
+
 fn blocking(handle: &Handle, queue: QueueGeneration, held: &Blocking) -> v1::Blocking {
     let blocking = v1::Blocking {
         sequence_number: held.sequence.0,
-        message_id: handle.message_id(queue, held.sequence).to_string(),
+        message_id: message_id(handle, queue, held.sequence, held.origin.as_ref()),
         receive_count: held.receives,
         since_unix_ms: held.holder.since().0,
         ..v1::Blocking::default()
@@ -186,6 +196,17 @@ fn words(queue: &str, explained: &Explanation, of_group: bool) -> String {
         Reason::BehindInFlight | Reason::BehindClaim => {
             format!("message #{number} of group {group} waits behind an earlier one: {holder}")
         }
+        Reason::Parked => {
+            format!("group {group} is parked and delivers nothing until `lockstep unpark {queue} {group}`")
+        }
+        Reason::DeadLetterDue => format!(
+            "message #{number} of group {group} was received as often as the queue allows: the next receive moves it to \
+             the dead-letter queue and goes on with the next"
+        ),
+        Reason::DeadLetterQueueGone => format!(
+            "message #{number} of group {group} was received as often as the queue allows, but the dead-letter queue is \
+             gone: it is delivered again; make the queue anew, or change the redrive policy"
+        ),
         Reason::InFlightCap => format!(
             "group {group} is free, but the queue has {} messages in flight, which is the most; deletes make room",
             lockstep_engine::limits::IN_FLIGHT

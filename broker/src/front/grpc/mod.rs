@@ -19,8 +19,9 @@ mod streams;
 use lockstep_proto::{
     DESCRIPTORS,
     v1::{
-        clock_server::ClockServer, dead_letters_server::DeadLettersServer, messages_server::MessagesServer,
-        producers_server::ProducersServer, queues_server::QueuesServer, readers_server::ReadersServer,
+        clock_server::ClockServer, dead_letters_server::DeadLettersServer, groups_server::GroupsServer,
+        messages_server::MessagesServer, producers_server::ProducersServer, queues_server::QueuesServer,
+        readers_server::ReadersServer,
     },
 };
 use tokio::sync::watch;
@@ -52,6 +53,7 @@ pub(super) async fn routes(handle: Handle, faults: Option<Faults>, door: watch::
         // Whoever wonders can ask.
         health.set_service_status("lockstep.faults", ServingStatus::Serving).await;
     }
+    health.set_serving::<GroupsServer<Services>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -63,6 +65,7 @@ pub(super) async fn routes(handle: Handle, faults: Option<Faults>, door: watch::
         .add_service(gate.guard(QueuesServer::new(services.clone()).max_decoding_message_size(most)))
         .add_service(gate.guard(MessagesServer::new(services.clone()).max_decoding_message_size(most)))
         .add_service(gate.guard(DeadLettersServer::new(services.clone()).max_decoding_message_size(most)))
+        .add_service(gate.guard(GroupsServer::new(services.clone()).max_decoding_message_size(most)))
         .add_service(gate.guard(ReadersServer::new(services.clone()).max_decoding_message_size(most)))
         .add_service(gate.guard(ProducersServer::new(services.clone()).max_decoding_message_size(most)))
         .add_service(gate.guard(ClockServer::new(services)))

@@ -25,6 +25,7 @@ pub(super) fn queue(view: &QueueView) -> v1::QueueDescription {
         messages_claimed: view.claimed,
         groups: view.groups,
         groups_available: view.free_groups,
+        groups_parked: view.parked_groups,
         deduplication_keys: view.deduplication_keys,
         last_sequence_number: view.last_sequence.0,
         bytes: view.bytes,
@@ -106,6 +107,7 @@ pub(super) fn peeked(message: Peeked) -> v1::PeekedMessage {
     let peeked = message.peeked;
     let (state, visible_unix_ms, reader) = match peeked.state {
         MessageState::Available => (v1::MessageState::Available, None, String::new()),
+        MessageState::Parked => (v1::MessageState::Parked, None, String::new()),
         MessageState::Blocked => (v1::MessageState::Blocked, None, String::new()),
         MessageState::InFlight(until) => (v1::MessageState::InFlight, Some(until.0), String::new()),
         MessageState::Delayed(until) => (v1::MessageState::Delayed, Some(until.0), String::new()),

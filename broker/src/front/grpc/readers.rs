@@ -1,9 +1,9 @@
 //! The service `lockstep.v1.Readers`: claims and Commit (B1, B6).
 
 use lockstep_engine::{
-    command::{Abandon, Claim, DropReader, OpenReader, QueueRef, TakeClaim},
+    command::{Abandon, Claim, DropReader, GroupOutcome, OpenReader, QueueRef, Rest, TakeClaim},
     limits as engine_limits,
-    words::{ContentDigest, Epoch, GroupId, Label, QueueName, ReaderId, ValueKey},
+    words::{ContentDigest, Epoch, GroupId, Label, QueueName, ReaderId, SequenceNumber, ValueKey},
 };
 use lockstep_proto::v1::{self, commit_request::Target, readers_server::Readers};
 use prost::Message;
@@ -48,6 +48,28 @@ fn claim(request: &v1::ClaimRequest) -> Result<(Claim, u64, u64), Invalid> {
     Ok((Claim { reader, number, max_messages, max_bytes, at_least }, input::wait(request.wait_seconds)?, linger))
 }
 
+fn outcomes(given: &[v1::GroupOutcome]) -> Result<Vec<GroupOutcome>, Invalid> {
+    let most = engine_limits::CLAIM_GROUPS;
+    if given.len() > most {
+        input::batch(given.len(), most)?;
+    }
+    let outcome = |(index, given): (usize, &v1::GroupOutcome)| {
+        let rest = match v1::GroupRest::try_from(given.rest) {
+            Ok(v1::GroupRest::GiveBack) => Ok(Rest::GivenBack),
+            Ok(v1::GroupRest::DeadLetterHead) => Ok(Rest::HeadDeadLettered),
+            Ok(v1::GroupRest::Park) => Ok(Rest::Parked),
+            Ok(v1::GroupRest::Unspecified) => Err(input::missing("rest", "B7")),
+            Err(_) => {
+                Err(Invalid::new("OUTCOME_INVALID", "B7", format!("rest has the unknown value {} (B7)", given.rest)))
+            }
+        };
+        let group = GroupId::parse(&given.message_group_id).map_err(Invalid::from).map_err(input::in_entry(index))?;
+        let done_through = (given.done_through > 0).then_some(SequenceNumber(given.done_through));
+        Ok(GroupOutcome { group, done_through, rest: rest.map_err(input::in_entry(index))? })
+    };
+    given.iter().enumerate().map(outcome).collect()
+}
+
 impl Services {
     fn commit_of(&self, request: v1::CommitRequest) -> Result<NewCommit, Invalid> {
         // The content is what was asked, whatever the engine makes of it: a repeat has the same bytes.
@@ -78,6 +100,7 @@ impl Services {
                 number: input::claim_number(it.number)?,
                 epoch: Epoch(input::required("epoch", it.epoch, "B2")?),
                 record: (!it.record.is_empty()).then_some(it.record),
+                outcomes: outcomes(&it.outcomes)?,
             }),
             Target::Deliveries(it) => {
                 input::batch(it.receipt_handles.len(), limits::COMMIT_ENTRIES)?;

@@ -2,7 +2,7 @@
 
 use lockstep_engine::{
     Rejected,
-    command::{Commit, CommitTarget, ReaderRef},
+    command::{Commit, CommitTarget, GroupOutcome, ReaderRef},
     limits,
     reply::{Accepted, Committed},
     words::{BodyRef, CommitNumber, ContentDigest, Epoch, GroupId, Label, SequenceNumber, ValueKey},
@@ -24,8 +24,8 @@ impl Model {
     pub(crate) fn commit(&mut self, command: &Commit, turn: &mut Turn) -> Answer {
         let mut tried = self.clone();
         let answer = match &command.target {
-            CommitTarget::Claim { reader, number, epoch, record } => {
-                tried.commit_claim(command, turn, reader, (number.0, *epoch), *record)
+            CommitTarget::Claim { reader, number, epoch, record, outcomes } => {
+                tried.commit_claim(command, turn, reader, (number.0, *epoch), (*record, outcomes))
             }
             CommitTarget::Deliveries(_) => tried.commit_deliveries(command, turn),
             CommitTarget::Reader(reader) => tried.commit_values(command, turn, reader),
@@ -43,8 +43,9 @@ impl Model {
         turn: &mut Turn,
         caller: &ReaderRef,
         (number, epoch): (u64, Epoch),
-        record: Option<u32>,
+        (record, outcomes): (Option<u32>, &[GroupOutcome]),
     ) -> Answer {
+        let for_sends = turn.for_sends;
         self.find_strict(&command.queue)?;
         let (place, reader) = self.find_reader(caller)?;
         let known = &self.queues[place].readers[reader];
@@ -80,10 +81,8 @@ impl Model {
             let key = ValueKey::parse(&format!("published/{:020}", commit.0)).expect("a key");
             values.push(((None, key), Some(body)));
         }
-        let stamp = self.stamp(turn.now);
+        self.finish(place, &messages, outcomes, (turn, for_sends))?;
         let queue = &mut self.queues[place];
-        queue.messages.retain(|message| !messages.contains(&message.sequence));
-        queue.refresh(stamp);
         let reader = &mut queue.readers[reader];
         reader.commits = commit.0;
         put(&mut reader.values, values);
