@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use lockstep_proto::v1;
 
-use crate::{Client, Error, attributes::seconds};
+use crate::{Client, Error, Mark, attributes::seconds};
 
 /// A message held by this consumer until [`visible_until`](Delivery::visible_until). Dropping it does nothing: the
 /// lease then runs out by its rule.
@@ -77,6 +77,12 @@ impl Delivery {
             queue,
             client,
         }
+    }
+
+    /// What a sink keeps to refuse a consumer that holds the group no more, and to apply each message once (B2).
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { epoch: self.epoch, sequence_number: self.sequence_number }
     }
 
     /// Finishes the message. Tried until it is answered, within the client's retry policy; repeating it is harmless

@@ -4,6 +4,7 @@
 mod calls;
 mod consumer;
 mod fake;
+mod fence;
 mod producer;
 mod producer_laws;
 mod reader;
