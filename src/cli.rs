@@ -3,10 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    clock::ClockArgs, completions::CompletionsArgs, delete::DeleteArgs, explain::ExplainArgs, journal::JournalArgs,
-    output::Output, pipeline::PipelineArgs, producer::ProducerArgs, queue::QueueArgs, reader::ReaderArgs,
-    receive::ReceiveArgs, redrive::RedriveArgs, send::SendArgs, serve::ServeArgs, tail::TailArgs, verify::VerifyArgs,
-    worker::WorkerArgs,
+    clock::ClockArgs, completions::CompletionsArgs, delete::DeleteArgs, explain::ExplainArgs, extend::ExtendArgs,
+    journal::JournalArgs, output::Output, pipeline::PipelineArgs, producer::ProducerArgs, queue::QueueArgs,
+    reader::ReaderArgs, receive::ReceiveArgs, redrive::RedriveArgs, send::SendArgs, serve::ServeArgs, tail::TailArgs,
+    verify::VerifyArgs, worker::WorkerArgs,
 };
 
 /// Where a broker listens unless told otherwise.
@@ -75,6 +75,8 @@ pub(crate) enum Verb {
     Receive(ReceiveArgs),
     /// Delete received messages by their receipt handles.
     Delete(DeleteArgs),
+    /// Change how long received messages stay hidden, or give them back.
+    Extend(ExtendArgs),
     /// Look at the messages of a queue without taking them.
     Tail(TailArgs),
     /// Say why a queue, a group or a message delivers nothing now.

@@ -9,6 +9,7 @@ mod connect;
 mod delete;
 mod exit;
 mod explain;
+mod extend;
 mod faults;
 mod journal;
 mod output;
@@ -71,6 +72,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Send(args) => send::run(args, &global).await,
         Verb::Receive(args) => receive::run(args, &global).await,
         Verb::Delete(args) => delete::run(args, &global).await,
+        Verb::Extend(args) => extend::run(args, &global).await,
         Verb::Tail(args) => tail::run(args, &global).await,
         Verb::Explain(args) => explain::run(args, &global).await,
         Verb::Redrive(args) => redrive::run(args, &global).await,

@@ -1,7 +1,7 @@
 //! `lockstep receive`: takes messages for a while, and deletes them when asked to.
 
 use clap::Args;
-use lockstep_client::{Consumer, Delivery};
+use lockstep_client::{Consumer, Delivery, v1};
 use serde::Serialize;
 
 use crate::{cli::Global, connect::connect, output::moment};
@@ -56,6 +56,30 @@ struct DeliveryShown<'a> {
     visible_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter_source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<AttributeShown<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    aws_trace_header: &'a str,
+}
+
+/// A message attribute; a binary value is shown in hexadecimal.
+#[derive(Serialize)]
+struct AttributeShown<'a> {
+    name: &'a str,
+    data_type: &'a str,
+    value: String,
+}
+
+impl<'a> AttributeShown<'a> {
+    fn new(attribute: &'a v1::MessageAttribute) -> Self {
+        use v1::message_attribute::Value;
+        let value = match &attribute.value {
+            Some(Value::StringValue(text)) => text.clone(),
+            Some(Value::BinaryValue(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            None => String::new(),
+        };
+        Self { name: &attribute.name, data_type: &attribute.data_type, value }
+    }
 }
 
 impl<'a> DeliveryShown<'a> {
@@ -72,6 +96,8 @@ impl<'a> DeliveryShown<'a> {
             sent_at: moment(delivery.sent_at),
             first_received_at: moment(delivery.first_received_at),
             visible_at: moment(delivery.visible_until),
+            attributes: delivery.attributes.iter().map(AttributeShown::new).collect(),
+            aws_trace_header: &delivery.trace_header,
             dead_letter_source: delivery.dead_letter_source.as_deref(),
         }
     }
@@ -86,6 +112,9 @@ impl<'a> DeliveryShown<'a> {
         );
         if let Some(source) = self.dead_letter_source {
             text += &format!("\n  dead letter of {source}");
+        }
+        for AttributeShown { name, data_type, value } in &self.attributes {
+            text += &format!("\n  attribute {name} ({data_type}) {value}");
         }
         if !deleted {
             text += &format!("\n  receipt handle {}", self.receipt_handle);

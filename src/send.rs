@@ -3,7 +3,7 @@
 use std::io::BufRead as _;
 
 use clap::Args;
-use lockstep_client::{Message, Producer, Sent};
+use lockstep_client::{Message, Producer, Sent, v1};
 
 use crate::{
     cli::Global,
@@ -15,6 +15,7 @@ use crate::{
 
 const EXAMPLES: &str = "Examples:
   lockstep send orders.fifo --group customer-7 'one message'
+  lockstep send orders.fifo --group a --attribute tenant=blue --attribute weight:Number=7 'with attributes'
   seq 100 | lockstep send orders.fifo --group numbers
   lockstep send chats.fifo --group-by conversation_id --id-by conversation_id,turn < day.jsonl
 An id that is not given is the SHA-256 of the body (S3): the same line twice is one message.";
@@ -33,6 +34,9 @@ pub(crate) struct SendArgs {
     /// The deduplication id of the one message (L5).
     #[arg(long, requires = "body")]
     id: Option<String>,
+    /// An attribute of every message, up to 10: NAME=VALUE, or NAME:TYPE=VALUE with String, Number or Binary (L7).
+    #[arg(long, value_name = "NAME[:TYPE]=VALUE", value_parser = attribute)]
+    attribute: Vec<v1::MessageAttribute>,
     /// Hide the messages so long, 0 to 900 seconds; not on a FIFO queue, whose delay is its own (S10).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=900))]
     delay: Option<u32>,
@@ -62,6 +66,7 @@ pub(crate) async fn run(args: SendArgs, global: &Global) -> anyhow::Result<()> {
 impl SendArgs {
     fn message(&self, line: &[u8]) -> Result<Message, String> {
         let message = self.addressed(line)?;
+        let message = self.attribute.iter().cloned().fold(message, Message::attribute);
         Ok(match self.delay {
             Some(seconds) => message.delay(std::time::Duration::from_secs(seconds.into())),
             None => message,
@@ -83,6 +88,19 @@ impl SendArgs {
         let id = lockstep_client::content_id(body.as_bytes());
         Ok(Message::new(self.group.clone().unwrap_or_default(), body).deduplication_id(id))
     }
+}
+
+/// `NAME=VALUE` or `NAME:TYPE=VALUE`; a Binary's value is the bytes of its text.
+fn attribute(text: &str) -> Result<v1::MessageAttribute, String> {
+    use v1::message_attribute::Value;
+    let (name, value) = text.split_once('=').ok_or("an attribute is NAME=VALUE or NAME:TYPE=VALUE")?;
+    let (name, data_type) = name.split_once(':').unwrap_or((name, "String"));
+    let value = if data_type.split('.').next() == Some("Binary") {
+        Value::BinaryValue(value.as_bytes().to_vec().into())
+    } else {
+        Value::StringValue(value.to_owned())
+    };
+    Ok(v1::MessageAttribute { name: name.to_owned(), data_type: data_type.to_owned(), value: Some(value) })
 }
 
 /// Lines go out as they come, many in one call when they come fast; a bad line ends it, and what was sent is said.

@@ -101,7 +101,13 @@ pub fn numbered_key(producer: &Label, epoch: Epoch, number: SendNumber) -> Dedup
 /// The digest of a numbered message: its group, its deduplication id if it has one, and its body, each with its
 /// length (B3).
 #[must_use]
-pub fn message_digest(group: &GroupId, id: Option<&DeduplicationId>, body: &[u8], delay: Option<u64>) -> ContentDigest {
+pub fn message_digest<'a>(
+    group: &GroupId,
+    id: Option<&DeduplicationId>,
+    body: &[u8],
+    delay: Option<u64>,
+    attributes: impl Iterator<Item = [&'a [u8]; 3]>,
+) -> ContentDigest {
     let part = |hash: Sha256, part: &[u8]| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part);
     let id = id.map_or(&b""[..], |id| id.as_str().as_bytes());
     let hash = part(part(part(Sha256::new(), group.as_str().as_bytes()), id), body);
@@ -110,7 +116,10 @@ pub fn message_digest(group: &GroupId, id: Option<&DeduplicationId>, body: &[u8]
         Some(delay) => part(hash.chain_update(b"delay"), &delay.to_be_bytes()),
         None => hash,
     };
-    ContentDigest(half(&hash.finalize()))
+    let attribute = |hash: Sha256, [name, data_type, value]: [&[u8]; 3]| {
+        part(part(part(hash.chain_update(b"attribute"), name), data_type), value)
+    };
+    ContentDigest(half(&attributes.fold(hash, attribute).finalize()))
 }
 
 /// The key of a receive request attempt id (R7).

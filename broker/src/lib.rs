@@ -32,8 +32,9 @@ pub use clock::ManualClock;
 pub use failure::{Failure, Invalid};
 pub use faults::{CallFault, CrashPoint, FaultAction, FaultRule, Faults, Operation, Trigger, operations};
 pub use handle::{
-    ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, NewCommit, NewMessage, NewOutput, NewSession, NewTarget,
-    NewValue, Outcomes, Peeked, Pending, ReadValue, Wanted,
+    AttributeValue, ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, MessageAttribute, MessageAttributes,
+    NewCommit, NewMessage, NewOutput, NewSession, NewTarget, NewValue, Outcomes, Peeked, Pending, ReadValue, Wanted,
+    is_wanted,
 };
 pub use journey::Arrival;
 pub use lockstep_engine::words::Timestamp;

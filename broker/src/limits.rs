@@ -1,6 +1,12 @@
 //! Every limit of the shell in one table, with the rule it comes from. Sizes in bytes, times in milliseconds.
 //! The engine's own limits are in `lockstep_engine::limits`.
 
+/// Most attributes of a message (L7).
+pub const MESSAGE_ATTRIBUTES: usize = 10;
+/// Longest name, and longest type, of a message attribute (L7), in bytes.
+pub const ATTRIBUTE_NAME: usize = 256;
+/// Longest trace header, in bytes.
+pub const TRACE_HEADER: usize = 1_024;
 /// Most requests run in one turn.
 pub const TURN_REQUESTS: usize = 1_024;
 /// Bodies, ids and events of a turn at which no further request is begun; the next frame takes it (H1).

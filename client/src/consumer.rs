@@ -121,6 +121,7 @@ impl Consumer {
             max_messages: *max_messages,
             visibility_timeout_seconds: visibility_timeout.map(seconds),
             wait_seconds: wait.map(seconds),
+            attribute_names: Vec::new(),
             receive_request_attempt_id: attempt_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string()),
         };
         let deliveries = client.receive(request).await?;

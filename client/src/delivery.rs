@@ -37,6 +37,10 @@ pub struct Delivery {
     pub receipt_handle: String,
     /// Set where it is a dead letter: the queue it came from (R8).
     pub dead_letter_source: Option<String>,
+    /// Its attributes, in the order in which they were given (L7).
+    pub attributes: Vec<v1::MessageAttribute>,
+    /// The system attribute `AWSTraceHeader`; empty: none.
+    pub trace_header: String,
     queue: String,
     client: Client,
 }
@@ -74,6 +78,8 @@ impl Delivery {
             visible_until: instant(read.visible_unix_ms),
             receipt_handle: read.receipt_handle,
             dead_letter_source: Some(read.dead_letter_source).filter(|source| !source.is_empty()),
+            attributes: read.attributes,
+            trace_header: read.aws_trace_header,
             queue,
             client,
         }

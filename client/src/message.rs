@@ -15,13 +15,22 @@ pub struct Message {
     deduplication_id: Option<String>,
     body: Bytes,
     delay: Option<Duration>,
+    attributes: Vec<v1::MessageAttribute>,
+    trace_header: String,
 }
 
 impl Message {
     /// A message of a group. The group is 1 to 128 alphanumeric or punctuation characters (L5), the body UTF-8 text of
     /// 1 character to 1 MiB (L2, L6); the broker judges both.
     pub fn new(group: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Message { group: group.into(), deduplication_id: None, body: body.into(), delay: None }
+        Message {
+            group: group.into(),
+            deduplication_id: None,
+            body: body.into(),
+            delay: None,
+            attributes: Vec::new(),
+            trace_header: String::new(),
+        }
     }
 
     /// Names its deduplication id (as the group: 1 to 128 characters, L5). A caller that may have to send the same
@@ -37,6 +46,28 @@ impl Message {
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
+        self
+    }
+
+    /// Adds an attribute (L7): at most 10, of different names; name, type and value count in the message's size, and
+    /// enter no deduplication. The broker judges them.
+    #[must_use]
+    pub fn attribute(mut self, attribute: v1::MessageAttribute) -> Self {
+        self.attributes.push(attribute);
+        self
+    }
+
+    /// Adds an attribute of type `String`.
+    #[must_use]
+    pub fn string_attribute(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let value = Some(v1::message_attribute::Value::StringValue(value.into()));
+        self.attribute(v1::MessageAttribute { name: name.into(), data_type: "String".to_owned(), value })
+    }
+
+    /// Sets the system attribute `AWSTraceHeader`, which does not count in the size.
+    #[must_use]
+    pub fn trace_header(mut self, header: impl Into<String>) -> Self {
+        self.trace_header = header.into();
         self
     }
 
@@ -66,6 +97,8 @@ impl Message {
             message_deduplication_id: id,
             body: self.body,
             delay_seconds: self.delay.map(seconds),
+            attributes: self.attributes,
+            aws_trace_header: self.trace_header,
         }
     }
 }

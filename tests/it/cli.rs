@@ -60,6 +60,35 @@ fn explain_says_why_nothing_comes() {
 }
 
 #[test]
+fn attributes_attempts_and_leases_are_told_on_the_command_line() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    assert_eq!(with(&["queue", "create", "a.fifo", "--delay", "0"]).0, 0);
+    let attributes = ["--attribute", "tenant=blue", "--attribute", "weight:Number=7"];
+    assert_eq!(with(&[&["send", "a.fifo", "--group", "g", "hello"][..], &attributes].concat()).0, 0);
+    let (code, _, err) = with(&["send", "a.fifo", "--group", "g", "x", "--attribute", "weight:Number=heavy"]);
+    assert!(code == 4 && err.contains("L7"), "{code} {err}");
+    let (code, _, err) = with(&["send", "a.fifo", "--group", "g", "x", "--delay", "2"]);
+    assert!(code == 4 && err.contains("S10"), "{code} {err}");
+    let receive = ["receive", "a.fifo", "--attempt-id", "mine"];
+    assert!(with(&receive).1.contains("attribute weight (Number) 7"));
+    let (_, out, _) = with(&[&receive[..], &["--json"]].concat());
+    let delivery: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&delivery["receive_count"], &delivery["attributes"][0]["value"]), (&1.into(), &"blue".into()));
+    let handle = delivery["receipt_handle"].as_str().unwrap();
+    let (code, out, _) = with(&["extend", "a.fifo", handle, "--visibility-timeout", "600"]);
+    assert!(code == 0 && out.contains("hidden until"), "{code} {out}");
+    let (code, _, err) = with(&receive);
+    assert!(code == 4 && err.contains("R7"), "{code} {err}");
+    assert!(with(&["extend", "a.fifo", handle, "--visibility-timeout", "0"]).1.contains("given back"));
+    let (code, _, err) = with(&["extend", "a.fifo", handle, "--visibility-timeout", "5"]);
+    assert!(code == 4 && err.contains("R3"), "{code} {err}");
+    assert_eq!(with(&["extend", "a.fifo", handle, "--visibility-timeout", "43201"]).0, 2);
+    assert!(with(&["receive", "a.fifo"]).1.contains("receive 2"));
+}
+
+#[test]
 fn stdin_is_a_source_and_stops_at_the_bad_line() {
     let data = tempfile::tempdir().unwrap();
     let broker = BrokerProcess::start(data.path());

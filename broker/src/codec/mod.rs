@@ -87,10 +87,9 @@ pub fn decode_frame(frame: u64, bytes: Bytes) -> Result<Vec<Event>, CodecError> 
     decoded.events.into_iter().enumerate().map(decode).collect()
 }
 
-/// A message's body as the journal stores it.
+/// A message's body, and what else the engine does not know of it, as the journal stores it.
 #[must_use]
-pub fn encode_message(body: &Bytes, message_deduplication_id: &str) -> Bytes {
-    let stored = wire::StoredMessage { body: body.clone(), message_deduplication_id: message_deduplication_id.into() };
+pub fn encode_message(stored: &wire::StoredMessage) -> Bytes {
     stored.encode_to_vec().into()
 }
 

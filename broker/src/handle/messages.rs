@@ -14,10 +14,11 @@ use lockstep_engine::{
         Receipt, SendNumber, SequenceNumber, Timestamp,
     },
 };
+use lockstep_proto::storage::StoredMessage;
 use uuid::Uuid;
 
 use super::{
-    Handle,
+    Handle, MessageAttributes,
     pending::prepare_send,
     places::{Wanted, stored_message},
 };
@@ -34,6 +35,10 @@ pub struct NewMessage {
     pub body: Bytes,
     /// Its own delay in milliseconds; not on a FIFO queue (S10).
     pub delay: Option<u64>,
+    /// Its attributes; they count in its size (L2, L7).
+    pub attributes: MessageAttributes,
+    /// The system attribute `AWSTraceHeader`; it does not count (L2, R8). Empty: none.
+    pub trace_header: String,
 }
 
 impl NewMessage {
@@ -61,7 +66,8 @@ impl NewMessage {
 
     /// What a repeat of its number must have again (B3).
     pub(super) fn digest(&self) -> ContentDigest {
-        identity::message_digest(&self.group, self.deduplication_id.as_ref(), &self.body, self.delay)
+        let parts = self.attributes.iter().map(|it| [it.name.as_bytes(), it.data_type.as_bytes(), it.value.as_bytes()]);
+        identity::message_digest(&self.group, self.deduplication_id.as_ref(), &self.body, self.delay, parts)
     }
 
     fn with_keys(
@@ -70,8 +76,13 @@ impl NewMessage {
         (queue_key, group_key): (DeduplicationKey, DeduplicationKey),
         id: &str,
     ) -> (SendEntry, Bytes, u64) {
-        let size = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
-        let stored = codec::encode_message(&self.body, id);
+        let size = u32::try_from(self.body.len() + self.attributes.size()).unwrap_or(u32::MAX);
+        let stored = codec::encode_message(&StoredMessage {
+            body: self.body,
+            message_deduplication_id: id.to_owned(),
+            attributes: self.attributes.stored(),
+            aws_trace_header: self.trace_header,
+        });
         let bytes = stored.len() as u64 + self.group.as_str().len() as u64;
         (SendEntry { group: self.group, explicit_id, queue_key, group_key, size, delay: self.delay }, stored, bytes)
     }
@@ -99,6 +110,10 @@ pub struct Delivery {
     pub deduplication_id: String,
     /// Its body.
     pub body: Bytes,
+    /// Its attributes (L7).
+    pub attributes: MessageAttributes,
+    /// Its trace header; empty: none (R8).
+    pub trace_header: String,
     /// The sealed receipt.
     pub receipt_handle: String,
 }
@@ -114,6 +129,10 @@ pub struct Peeked {
     pub deduplication_id: String,
     /// Its body.
     pub body: Bytes,
+    /// Its attributes (L7).
+    pub attributes: MessageAttributes,
+    /// Its trace header; empty: none (R8).
+    pub trace_header: String,
 }
 
 /// A message of a claim with its body.
@@ -127,6 +146,10 @@ pub struct ClaimedBody {
     pub deduplication_id: String,
     /// Its body.
     pub body: Bytes,
+    /// Its attributes (L7).
+    pub attributes: MessageAttributes,
+    /// Its trace header; empty: none (R8).
+    pub trace_header: String,
 }
 
 impl Handle {
@@ -179,6 +202,8 @@ impl Handle {
                 message_id: names.0,
                 deduplication_id: names.1,
                 body: stored.body,
+                attributes: MessageAttributes::read(stored.attributes),
+                trace_header: stored.aws_trace_header,
                 receipt_handle: self.receipts.seal(receipt_of(&delivered)),
                 delivered,
             });
@@ -228,7 +253,14 @@ impl Handle {
                 Ok(stored) => {
                     let (given, origin) = (stored.message_deduplication_id, peeked.origin.as_ref());
                     let names = self.names(peeked.generation, peeked.sequence, origin, given);
-                    messages.push(Peeked { message_id: names.0, deduplication_id: names.1, body: stored.body, peeked });
+                    messages.push(Peeked {
+                        message_id: names.0,
+                        deduplication_id: names.1,
+                        body: stored.body,
+                        attributes: MessageAttributes::read(stored.attributes),
+                        trace_header: stored.aws_trace_header,
+                        peeked,
+                    });
                 }
                 Err(fault) => {
                     first_damage.get_or_insert(damaged(peeked.sequence, fault));
@@ -272,7 +304,14 @@ impl Handle {
             let stored = stored_message(found).map_err(|fault| damaged(claimed.sequence, fault))?;
             let (given, origin) = (stored.message_deduplication_id, claimed.origin.as_ref());
             let names = self.names(generation, claimed.sequence, origin, given);
-            Ok(ClaimedBody { message_id: names.0, deduplication_id: names.1, body: stored.body, claimed })
+            Ok(ClaimedBody {
+                message_id: names.0,
+                deduplication_id: names.1,
+                attributes: MessageAttributes::read(stored.attributes),
+                trace_header: stored.aws_trace_header,
+                body: stored.body,
+                claimed,
+            })
         };
         claimed.into_iter().zip(self.fetch(wanted).await?).map(with_body).collect()
     }

@@ -1,6 +1,7 @@
 //! What a front sees of the broker: typed, asynchronous methods, and nothing else. Each puts one request before the
 //! sequencer, waits for its held answer and fetches the bodies that the answer names. No rule is decided here.
 
+mod attributes;
 mod clock;
 mod commit;
 mod dead_letters;
@@ -26,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 pub(crate) use crate::metrics::{Kind, Reading};
+pub use attributes::{AttributeValue, MessageAttribute, MessageAttributes, is_wanted};
 pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
 pub use explain::{ExplainedQueue, Wanted};
 pub(crate) use figures::{Figures, QueueRow, ReaderRow};

@@ -1,4 +1,5 @@
-//! The delivery contract over the wire: delays (S10, S11, O7), receive attempts (R7). What the engine decides is told in its own stories; here
+//! The delivery contract over the wire: delays (S10, S11, O7), receive attempts (R7), message
+//! attributes (L7). What the engine decides is told in its own stories; here
 //! it is seen that the words arrive.
 
 use lockstep_proto::v1;
@@ -63,5 +64,45 @@ async fn s10_a_delay_of_its_own_is_refused_on_a_fifo_queue_and_the_queue_has_one
     let peeked = peeked.expect("seen").into_inner().messages.remove(0);
     assert_eq!(peeked.state(), v1::MessageState::Delayed);
     assert_eq!(peeked.visible_unix_ms, Some(peeked.sent_unix_ms + 900_000));
+    served.stop().await.expect("a clean end");
+}
+
+fn text(name: &str, data_type: &str, value: &str) -> v1::MessageAttribute {
+    let value = Some(v1::message_attribute::Value::StringValue(value.to_owned()));
+    v1::MessageAttribute { name: name.to_owned(), data_type: data_type.to_owned(), value }
+}
+
+#[tokio::test]
+async fn l7_attributes_are_kept_with_the_message_count_in_its_size_and_are_no_part_of_its_key() {
+    let mut served = Served::start(&memory()).await;
+    let attributes = v1::QueueAttributes {
+        content_based_deduplication: Some(true),
+        maximum_message_size_bytes: Some(1_024),
+        ..v1::QueueAttributes::default()
+    };
+    served.create(Q, attributes).await;
+    let mut send = async |body: &str, attributes: &[v1::MessageAttribute]| {
+        let aws_trace_header = "Root=1-5759e988-bd862e3fe1be46a994272793".to_owned();
+        let entry = v1::SendEntry { attributes: attributes.to_vec(), aws_trace_header, ..entry("g", "", body) };
+        let request = v1::SendRequest { queue: Q.into(), entry: Some(entry), ..v1::SendRequest::default() };
+        served.messages.send(request).await.map(|it| it.into_inner().accepted.expect("accepted"))
+    };
+    let given = [text("tenant.id", "String", "blue"), text("tenant.size", "Number.int", "7"), text("x", "String", "y")];
+    let body = "b".repeat(1_024 - (9 + 6 + 4) - (11 + 10 + 1) - (1 + 6 + 1));
+    let first = send(&body, &given).await.expect("just fits (L2)");
+    let again = send(&body, &[]).await.expect("a duplicate (S3)");
+    assert_eq!((again.duplicate, again.message_id), (true, first.message_id));
+    let refused = send(&format!("{body}c"), &given).await.expect_err("one byte too long");
+    assert_eq!(reason(&refused).0, "MESSAGE_TOO_LONG");
+    let refused = send("other", &[text("AWS.x", "String", "y")]).await.expect_err("L7");
+    assert_eq!((reason(&refused).0.as_str(), reason(&refused).1["rule"].as_str()), ("MESSAGE_ATTRIBUTE_INVALID", "L7"));
+    let peeked = served.messages.peek(v1::PeekRequest { queue: Q.into(), ..v1::PeekRequest::default() }).await;
+    assert_eq!(peeked.expect("seen").into_inner().messages[0].attributes, given);
+    let attribute_names = vec!["tenant.*".to_owned(), "nobody".to_owned()];
+    let request = v1::ReceiveRequest { attribute_names, ..attempt("one") };
+    let some = served.messages.receive(request).await.expect("received").into_inner().deliveries.remove(0);
+    assert_eq!((&some.attributes[..], &some.aws_trace_header[..6]), (&given[..2], "Root=1"));
+    let all = served.messages.receive(attempt("one")).await.expect("repeated").into_inner().deliveries.remove(0);
+    assert_eq!(all.attributes, given);
     served.stop().await.expect("a clean end");
 }

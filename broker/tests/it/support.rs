@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use lockstep_broker::{
-    Broker, BrokerSettings, ClockChoice, Handle, JournalChoice, ManualClock, NewMessage, ServeError,
+    Broker, BrokerSettings, ClockChoice, Handle, JournalChoice, ManualClock, MessageAttributes, NewMessage, ServeError,
 };
 use lockstep_engine::{
     AttributeChanges,
@@ -140,6 +140,8 @@ pub(crate) fn message(group: &str, id: &str, body: impl Into<Bytes>) -> NewMessa
         deduplication_id: Some(DeduplicationId::parse(id).expect("an id")),
         body: body.into(),
         delay: None,
+        attributes: MessageAttributes::default(),
+        trace_header: String::new(),
     }
 }
 

@@ -16,9 +16,16 @@ pub(super) const MAX_BATCH_ENTRIES: usize = 1_000;
 /// The most bytes of bodies and ids of a call (H1).
 pub(super) const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
-/// What an entry counts in a call: body and ids (H1).
+/// What an entry counts in a call: body, attributes and ids (H1).
 pub(super) fn entry_size(entry: &v1::SendEntry) -> usize {
-    entry.body.len() + entry.message_group_id.len() + entry.message_deduplication_id.len()
+    let value = |it: &v1::MessageAttribute| match &it.value {
+        Some(v1::message_attribute::Value::StringValue(text)) => text.len(),
+        Some(v1::message_attribute::Value::BinaryValue(bytes)) => bytes.len(),
+        None => 0,
+    };
+    let attribute = |it: &v1::MessageAttribute| it.name.len() + it.data_type.len() + value(it);
+    let beside = entry.attributes.iter().map(attribute).sum::<usize>() + entry.aws_trace_header.len();
+    entry.body.len() + entry.message_group_id.len() + entry.message_deduplication_id.len() + beside
 }
 
 /// A message in line, and who waits for its outcome.

@@ -21,6 +21,7 @@ fn delivery(number: u64) -> v1::Delivery {
         first_received_unix_ms: 2_000,
         visible_unix_ms: 32_000,
         dead_letter_source: String::new(),
+        ..v1::Delivery::default()
     }
 }
 

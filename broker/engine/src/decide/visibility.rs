@@ -49,7 +49,10 @@ impl Changes<'_> {
         let sequence = receipt.sequence;
         let (message, lease) = match holding(self.queue, receipt)? {
             Holding::Gone => return Err(Rejected::MessageNotInFlight),
-            Holding::Held if self.returned.contains_key(&sequence) => return Err(Rejected::ReceiptExpired),
+            // What went back in this batch, alone or with an earlier message of its grant, may be given back once more.
+            Holding::Held if self.returned.contains_key(&sequence) => {
+                return if timeout == 0 { Ok(self.now) } else { Err(Rejected::ReceiptExpired) };
+            }
             Holding::Held => leased(self.queue, sequence).ok_or(Rejected::ReceiptExpired)?,
         };
         let visible_at = ActiveTime(self.now.0.saturating_add(timeout));

@@ -2,6 +2,7 @@
 
 use lockstep_engine::{
     Rejected,
+    command::ChangeVisibility,
     words::{SequenceNumber, Timestamp},
 };
 
@@ -168,4 +169,15 @@ fn b2_each_grant_has_a_higher_epoch_and_an_old_one_does_nothing() {
     }
     assert_eq!(world.delete_all(vec![receipt(&held[0]), receipt(&held[1])]).len(), 2);
     assert_eq!(world.describe().groups, 0);
+}
+
+#[test]
+fn r5_a_batch_gives_every_message_of_a_grant_back_though_the_first_takes_the_others_with_it() {
+    let (mut world, delivered) = three_received();
+    let change = |index: usize, timeout| (receipt(&delivered[index]), timeout);
+    let entries = vec![change(0, 0), change(1, 0), change(2, SECOND), change(1, 0)];
+    let outcomes = world.ask(&ChangeVisibility { queue: queue(QUEUE), entries }).expect("a queue");
+    assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true]);
+    assert_eq!(outcomes[2], Err(Rejected::ReceiptExpired));
+    assert_eq!(sequences(&world.receive(3)), [1, 2, 3]);
 }

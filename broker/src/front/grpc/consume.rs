@@ -236,7 +236,7 @@ impl Stream {
         let taken = u32::try_from(deliveries.len()).expect("a receive brings at most 1,000 messages");
         self.credit = self.credit.saturating_sub(taken);
         if taken > 0 {
-            let deliveries = deliveries.into_iter().map(output::delivery).collect();
+            let deliveries = deliveries.into_iter().map(|delivery| output::delivery(delivery, &[])).collect();
             place.send(Ok(v1::ConsumeResponse { deliveries, answers: Vec::new() }));
         }
         Ok(())

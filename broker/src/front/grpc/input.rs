@@ -11,7 +11,8 @@ use lockstep_proto::v1;
 
 use crate::{
     failure::Invalid,
-    handle::{NewMessage, NewSession},
+    handle::{AttributeValue, MessageAttribute, MessageAttributes, NewMessage, NewSession},
+    limits,
 };
 
 type Parsed<T> = Result<T, Invalid>;
@@ -102,15 +103,38 @@ pub(super) fn sum(bytes: u64) -> Parsed<()> {
 
 /// A message to send.
 pub(super) fn message(entry: Option<v1::SendEntry>) -> Parsed<NewMessage> {
-    let v1::SendEntry { message_group_id, message_deduplication_id, body, delay_seconds } =
+    let v1::SendEntry { message_group_id, message_deduplication_id, body, delay_seconds, attributes, aws_trace_header } =
         entry.ok_or_else(|| missing("entry", "H1"))?;
     check_body(&body)?;
+    if aws_trace_header.len() > limits::TRACE_HEADER {
+        return Err(out_of_range(
+            "the length of aws_trace_header",
+            aws_trace_header.len() as u64,
+            0,
+            limits::TRACE_HEADER as u64,
+            "R8",
+        ));
+    }
     Ok(NewMessage {
         group: GroupId::parse(&message_group_id)?,
         deduplication_id: optional_id(&message_deduplication_id)?,
         body,
         delay: delay_seconds.map(|value| seconds("delay_seconds", value, engine_limits::DELAY, "L4")).transpose()?,
+        attributes: MessageAttributes::parse(attributes.into_iter().map(attribute).collect())?,
+        trace_header: aws_trace_header,
     })
+}
+
+/// An attribute as it was given; one without a value has an empty text, which is refused (L7).
+fn attribute(given: v1::MessageAttribute) -> MessageAttribute {
+    use v1::message_attribute::Value;
+    let v1::MessageAttribute { name, data_type, value } = given;
+    let value = match value {
+        Some(Value::StringValue(text)) => AttributeValue::Text(text),
+        Some(Value::BinaryValue(bytes)) => AttributeValue::Binary(bytes),
+        None => AttributeValue::Text(String::new()),
+    };
+    MessageAttribute { name, data_type, value }
 }
 
 /// Names the entry of a batch that is meant.
@@ -131,7 +155,8 @@ pub(super) fn session(given: v1::SendSession) -> Parsed<NewSession> {
 /// The bytes of a message that count in a request's sum: its body and its ids (H1).
 pub(super) fn message_bytes(message: &NewMessage) -> u64 {
     let id = message.deduplication_id.as_ref().map_or(0, |id| id.as_str().len());
-    (message.body.len() + message.group.as_str().len() + id) as u64
+    let beside = message.attributes.size() + message.trace_header.len();
+    (message.body.len() + message.group.as_str().len() + id + beside) as u64
 }
 
 fn optional_id(text: &str) -> Parsed<Option<DeduplicationId>> {

@@ -165,6 +165,7 @@ impl Messages for Services {
             visibility_timeout_seconds,
             wait_seconds,
             receive_request_attempt_id,
+            attribute_names,
         } = request.into_inner();
         let queue = parsed(input::queue(&queue, None))?;
         let max_messages =
@@ -176,7 +177,7 @@ impl Messages for Services {
         let attempt = attempt.map(|id| self.handle.attempt_key(&id));
         let received = self.handle.receive(Receive { queue, max_messages, visibility, attempt }, wait).await;
         let deliveries = received.map_err(|failure| self.refuse(&failure))?;
-        let deliveries = deliveries.into_iter().map(output::delivery).collect();
+        let deliveries = deliveries.into_iter().map(|delivery| output::delivery(delivery, &attribute_names)).collect();
         Ok(Response::new(v1::ReceiveResponse { deliveries }))
     }
 

@@ -7,7 +7,9 @@ use lockstep_engine::{
 };
 use lockstep_proto::v1;
 
-use crate::handle::{ClaimedBody, Delivery, Handle, Peeked, ReadValue};
+use crate::handle::{
+    AttributeValue, ClaimedBody, Delivery, Handle, MessageAttribute, MessageAttributes, Peeked, ReadValue, is_wanted,
+};
 
 fn seconds(milliseconds: u64) -> u32 {
     u32::try_from(milliseconds / 1_000).unwrap_or(u32::MAX)
@@ -85,7 +87,20 @@ pub(super) fn accepted(handle: &Handle, accepted: &Accepted) -> v1::Accepted {
     }
 }
 
-pub(super) fn delivery(delivery: Delivery) -> v1::Delivery {
+/// The attributes that are asked for; all, when no name is given (R8).
+fn attributes_of(attributes: &MessageAttributes, wanted: &[String]) -> Vec<v1::MessageAttribute> {
+    use v1::message_attribute::Value;
+    let shown = |it: &MessageAttribute| {
+        let value = match &it.value {
+            AttributeValue::Text(text) => Value::StringValue(text.clone()),
+            AttributeValue::Binary(bytes) => Value::BinaryValue(bytes.clone()),
+        };
+        v1::MessageAttribute { name: it.name.clone(), data_type: it.data_type.clone(), value: Some(value) }
+    };
+    attributes.iter().filter(|it| wanted.is_empty() || is_wanted(wanted, &it.name)).map(shown).collect()
+}
+
+pub(super) fn delivery(delivery: Delivery, wanted: &[String]) -> v1::Delivery {
     let delivered = delivery.delivered;
     v1::Delivery {
         message_id: delivery.message_id.to_string(),
@@ -100,6 +115,8 @@ pub(super) fn delivery(delivery: Delivery) -> v1::Delivery {
         first_received_unix_ms: delivered.first_received_at.0,
         visible_unix_ms: delivered.visible_at.0,
         dead_letter_source: source(delivered.origin.as_ref()),
+        attributes: attributes_of(&delivery.attributes, wanted),
+        aws_trace_header: delivery.trace_header,
     }
 }
 
@@ -125,6 +142,8 @@ pub(super) fn peeked(message: Peeked) -> v1::PeekedMessage {
         visible_unix_ms,
         reader,
         dead_letter_source: source(peeked.origin.as_ref()),
+        attributes: attributes_of(&message.attributes, &[]),
+        aws_trace_header: message.trace_header,
     }
 }
 
@@ -181,6 +200,8 @@ pub(super) fn claimed_message(message: ClaimedBody) -> v1::ClaimedMessage {
         receive_count: claimed.receives,
         sent_unix_ms: claimed.sent_at.0,
         dead_letter_source: source(claimed.origin.as_ref()),
+        attributes: attributes_of(&message.attributes, &[]),
+        aws_trace_header: message.trace_header,
     }
 }
 

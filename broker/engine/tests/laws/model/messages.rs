@@ -228,9 +228,15 @@ impl Model {
         let place = self.find(&command.queue)?;
         let (active, stamp, downtime) = (self.active(turn.now), self.stamp(turn.now), self.downtime);
         let queue = &mut self.queues[place];
+        let before = queue.clone();
         let mut outcomes = Vec::new();
         for (receipt, timeout) in &command.entries {
-            let changed = queue.change_one(receipt, *timeout, active);
+            let went_back = queue.message(receipt.sequence.0).is_some_and(|message| message.hold == Hold::Free);
+            let changed = if *timeout == 0 && went_back && matches!(before.worth(receipt), Ok(Worth::Held)) {
+                Ok(active)
+            } else {
+                queue.change_one(receipt, *timeout, active)
+            };
             outcomes.push(changed.map(|visible_at| Timestamp(visible_at + downtime)));
         }
         queue.refresh(stamp);
