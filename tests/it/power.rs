@@ -147,3 +147,8 @@ async fn cuts(journal: &str) {
 async fn a_power_cut_loses_nothing_acknowledged_on_sled() {
     cuts("sled").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_power_cut_loses_nothing_acknowledged_on_segments() {
+    cuts("segments").await;
+}
