@@ -97,6 +97,8 @@ pub(crate) enum Verb {
     Pipeline(PipelineArgs),
     /// Judge the output of a pipeline against its input, without a broker.
     Verify(VerifyArgs),
+    /// Simulate brokers, clients, crashes and power cuts from seeds, and check every rule on what crossed the wire.
+    Simulate(crate::simulate::SimulateArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// A worker process of a pool; started by the pipeline.

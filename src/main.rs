@@ -23,6 +23,7 @@ mod receive;
 mod redrive;
 mod send;
 mod serve;
+mod simulate;
 mod tail;
 mod verify;
 mod worker;
@@ -83,6 +84,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,
         Verb::Journal(args) => journal::run(args, &global),
         Verb::Verify(args) => verify::run(&args, &global),
+        Verb::Simulate(args) => simulate::run(&args, &global),
         Verb::Worker(args) => worker::run(args).await,
         Verb::Producer(args) => producer::run(args).await,
         Verb::Completions(args) => completions::run(&args),

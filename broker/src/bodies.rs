@@ -20,13 +20,15 @@ pub(crate) enum Unread {
     Gone(String),
     /// Something is there, but it cannot be read.
     Damaged(String),
+    /// The journal is closed, or the process ends: nothing is wrong with the body.
+    Closed(String),
 }
 
 impl Unread {
     /// What is wrong, in words.
     pub(crate) fn into_fault(self) -> String {
         match self {
-            Self::Gone(fault) | Self::Damaged(fault) => fault,
+            Self::Gone(fault) | Self::Damaged(fault) | Self::Closed(fault) => fault,
         }
     }
 }
@@ -56,9 +58,8 @@ impl Bodies {
             let place = journal::Position { frame: FrameNumber(place.frame), index: place.index };
             reader.read(place).map_err(|error| match error {
                 ReadError::Missing { .. } => Unread::Gone(error.to_string()),
-                ReadError::Damaged { .. } | ReadError::Io { .. } | ReadError::Closed { .. } => {
-                    Unread::Damaged(error.to_string())
-                }
+                ReadError::Damaged { .. } | ReadError::Io { .. } => Unread::Damaged(error.to_string()),
+                ReadError::Closed { .. } => Unread::Closed(error.to_string()),
             })
         };
         Self { cache: Arc::default(), most_bytes, read: Arc::new(read), inline: false }
@@ -106,7 +107,7 @@ impl Bodies {
             } else {
                 match tokio::task::spawn_blocking(task).await {
                     Ok(found) => found,
-                    Err(error) => return vec![Err(Unread::Damaged(format!("reading was given up: {error}"))); count],
+                    Err(error) => return vec![Err(Unread::Closed(format!("reading was given up: {error}"))); count],
                 }
             };
         }

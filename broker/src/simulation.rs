@@ -97,10 +97,8 @@ impl<J: Journal> SteppedBroker<J> {
         let Some(mut writer) = self.writer.take() else { return false };
         match writer.jobs.try_recv() {
             Ok(job) => {
-                // After a failure nothing more is written; the journal goes with its writer.
-                if writer.step(job) {
-                    self.writer = Some(writer);
-                }
+                writer.step(job);
+                self.writer = Some(writer);
                 true
             }
             Err(TryRecvError::Empty) => {
@@ -108,7 +106,7 @@ impl<J: Journal> SteppedBroker<J> {
                 false
             }
             Err(TryRecvError::Disconnected) => {
-                writer.close();
+                writer.end();
                 false
             }
         }

@@ -59,6 +59,8 @@ struct Work {
     body_bytes: u64,
     held: Vec<Held>,
     tally: Tally,
+    /// Something became due after the settling: nothing more is decided before it is settled, too (H3).
+    unsettled: bool,
 }
 
 impl Work {
@@ -135,9 +137,12 @@ impl Turn {
         space: Space,
     ) -> TurnResult {
         let (events, bodies, held) = (EventBuffer::default(), Vec::new(), Vec::new());
-        let mut work = Work { now, space, events, bodies, body_bytes: 0, held, tally: Tally::default() };
+        let mut work =
+            Work { now, space, events, bodies, body_bytes: 0, held, tally: Tally::default(), unsettled: false };
         if let Some(opening) = self.opening.take() {
             self.happen(&mut work, &opening);
+            // The first turn may come later than the start: what it decides is of its own time, not of the start's.
+            self.tick(&mut work);
         }
         let settlement = self.engine.settle(now);
         self.happen_all(&mut work, &settlement.events);
@@ -155,6 +160,9 @@ impl Turn {
     /// Whether all were run.
     fn run_requests(&mut self, work: &mut Work, requests: &mut VecDeque<Box<dyn Request>>) -> bool {
         for _ in 0..limits::TURN_REQUESTS {
+            if work.unsettled {
+                return false;
+            }
             let Some(request) = requests.pop_front_if(|request| work.fits(request.bytes())) else {
                 return requests.is_empty();
             };
@@ -169,7 +177,7 @@ impl Turn {
                 }
             }
         }
-        requests.is_empty()
+        requests.is_empty() && !work.unsettled
     }
 
     /// A receive replaces the one that waits under the same attempt id, which answers nothing (H8).
@@ -184,6 +192,9 @@ impl Turn {
     /// Tries the polls of queues that changed, in the order of their arrival, then those whose time has come.
     /// Whether all were tried.
     fn wake(&mut self, work: &mut Work) -> bool {
+        if work.unsettled {
+            return false;
+        }
         while let Some(queue) = self.changed.pop_first() {
             if !self.wake_queue(work, queue) {
                 self.changed.insert(queue);
@@ -260,6 +271,9 @@ impl Turn {
     fn apply(&mut self, work: &mut Work, outcome: Outcome) {
         self.assert_places(work, &outcome);
         self.happen_all(work, &outcome.events);
+        if outcome.events.iter().any(crate::facts::may_unsettle) {
+            work.unsettled = self.engine.next_deadline().is_some_and(|at| at <= work.now);
+        }
         for body in outcome.bodies {
             let bytes = body.len() as u64;
             work.body_bytes += bytes;

@@ -86,37 +86,45 @@ pub(crate) struct Writer<J> {
     pub(crate) metrics: Arc<Metrics>,
     /// Where a plan ends the process; absent unless one was asked for.
     pub(crate) faults: Option<Faults>,
+    /// Why nothing more is written.
+    pub(crate) failed: Option<Arc<str>>,
 }
 
 impl<J: Journal> Writer<J> {
-    /// Writes until the sequencer is gone, then closes the journal with its mark of a clean end.
+    /// Writes until the sequencer is gone, then ends.
     pub(crate) fn run(mut self) {
         while let Some(job) = self.jobs.blocking_recv() {
-            if !self.step(job) {
-                return;
-            }
+            self.step(job);
         }
-        self.close();
+        self.end();
     }
 
-    /// Does one job. False: the journal failed, all is answered, and nothing more may be written.
-    pub(crate) fn step(&mut self, job: Job) -> bool {
-        let done = match job {
+    /// Does one job, and lets the answers go that waited for it. After a failure nothing more is written: that frame,
+    /// and what was applied behind it, may or may not come back after a restart.
+    pub(crate) fn step(&mut self, job: Job) {
+        if let Some(reason) = &self.failed {
+            return job.fail(reason);
+        }
+        match job {
             Job::Turn(TurnJob { frame, held, tally }) => {
                 self.metrics.release(held.len());
-                let appended = frame.map_or(Ok(()), |frame| self.append(frame));
-                match appended {
+                match frame.map_or(Ok(()), |frame| self.append(frame)) {
                     Ok(()) => {
                         self.metrics.count(&tally);
                         held.into_iter().for_each(Held::release);
-                        Ok(())
                     }
-                    Err(reason) => Err((reason, held)),
+                    Err(reason) => {
+                        self.fail(&reason);
+                        held.into_iter().for_each(|held| held.fail(&reason));
+                    }
                 }
             }
-            Job::Slice(slice) => self.store(slice).map_err(|reason| (reason, Vec::new())),
-        };
-        done.map_err(|(reason, held)| self.give_up(held, &reason)).is_ok()
+            Job::Slice(slice) => {
+                if let Err(reason) = self.store(slice) {
+                    self.fail(&reason);
+                }
+            }
+        }
     }
 
     /// Appends a frame, and lets go with it what the follower does not need any more.
@@ -160,21 +168,19 @@ impl<J: Journal> Writer<J> {
         }
     }
 
-    /// Leaves the mark of a clean end.
-    pub(crate) fn close(self) {
-        if let Err(error) = self.journal.close() {
+    /// Leaves the mark of a clean end, if it is one.
+    pub(crate) fn end(self) {
+        if self.failed.is_none()
+            && let Err(error) = self.journal.close()
+        {
             tracing::error!(%error, "the journal could not be closed cleanly; the next start repairs it (H7)");
         }
     }
 
-    /// The frame that failed, and what was applied behind it, may or may not come back after a restart.
-    fn give_up(&mut self, held: Vec<Held>, reason: &Arc<str>) {
+    fn fail(&mut self, reason: &Arc<str>) {
         tracing::error!(reason = &**reason, "the journal failed; this process must end, a restart recovers (H4)");
         note_fault(&self.fault, Arc::clone(reason));
         self.jobs.close();
-        held.into_iter().for_each(|held| held.fail(reason));
-        while let Some(job) = self.jobs.blocking_recv() {
-            job.fail(reason);
-        }
+        self.failed = Some(Arc::clone(reason));
     }
 }

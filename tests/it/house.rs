@@ -7,11 +7,12 @@ use std::{
 };
 
 /// Each room, and the rooms of ours that it may depend on.
-const ROOMS: [(&str, &[&str]); 6] = [
+const ROOMS: [(&str, &[&str]); 7] = [
     ("proto", &[]),
     ("broker/engine", &[]),
     ("broker/journal", &[]),
     ("broker", &["lockstep-engine", "lockstep-journal", "lockstep-proto"]),
+    ("broker/simulation", &["lockstep-broker", "lockstep-engine", "lockstep-journal"]),
     ("client", &["lockstep-proto"]),
     ("emr-sim", &["lockstep-client"]),
 ];
@@ -97,9 +98,34 @@ fn a_front_sees_neither_engine_state_nor_journal() {
 }
 
 #[test]
+fn the_checker_of_the_simulation_shares_no_code_with_what_it_judges() {
+    let files = rust_files(&root().join("broker/simulation/src/checker"));
+    for path in files.into_iter().chain([root().join("broker/simulation/src/history.rs")]) {
+        assert!(!code(&path).contains("lockstep_"), "{} uses a crate that it judges", path.display());
+    }
+}
+
+#[test]
+fn the_simulation_knows_no_clock_no_thread_and_no_runtime() {
+    for path in rust_files(&root().join("broker/simulation/src")) {
+        for word in ["std::time", "std::thread", "tokio", "HashMap", "std::fs", "std::net"] {
+            assert!(!code(&path).contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
 fn every_file_says_why_it_exists_and_stays_short() {
-    let folders =
-        ["src", "proto/src", "broker/src", "broker/engine/src", "broker/journal/src", "client/src", "emr-sim/src"];
+    let folders = [
+        "src",
+        "proto/src",
+        "broker/src",
+        "broker/engine/src",
+        "broker/journal/src",
+        "broker/simulation/src",
+        "client/src",
+        "emr-sim/src",
+    ];
     for path in folders.iter().flat_map(|folder| rust_files(&root().join(folder))) {
         let text = code(&path);
         assert!(text.starts_with("//!"), "{} does not say why it exists", path.display());

@@ -63,6 +63,10 @@ impl Handle {
                 found[index] = Some(fetched);
             }
         }
+        // A journal that closed meanwhile damaged nothing: the answer is lost, like any that a stop overtakes (H4).
+        if found.iter().any(|fetched| matches!(fetched, Some(Err(Unread::Closed(_))))) {
+            return Err(self.unavailable());
+        }
         Ok(found.into_iter().map(|fetched| fetched.map(|fetched| fetched.map_err(Unread::into_fault))).collect())
     }
 }

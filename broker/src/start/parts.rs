@@ -88,8 +88,16 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         journey: None,
         metrics: Arc::clone(&metrics),
     };
-    let faults = settings.faults.clone();
-    let writer = Writer { journal, jobs, stored, fault: fault_in, feed, metrics: Arc::clone(&metrics), faults };
+    let writer = Writer {
+        journal,
+        jobs,
+        stored,
+        fault: fault_in,
+        failed: None,
+        feed,
+        metrics: Arc::clone(&metrics),
+        faults: settings.faults.clone(),
+    };
     let shares = Arc::new(Semaphore::new(limits::QUEUED_KIB as usize));
     let handle = Handle {
         requests: requests_in,

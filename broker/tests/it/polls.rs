@@ -4,7 +4,8 @@ use lockstep_broker::Failure;
 use lockstep_engine::{
     AttributeChanges, Rejected,
     command::{
-        ChangeVisibility, Claim, CreateQueue, Delete, DeleteQueue, OpenReader, ReaderRef, Receive, SetQueueAttributes,
+        Abandon, ChangeVisibility, Claim, CreateQueue, Delete, DeleteQueue, OpenReader, ReaderRef, Receive,
+        SetQueueAttributes,
     },
     reply::{Claimed, ReaderOpened},
     words::{AttemptKey, ClaimNumber, SequenceNumber},
@@ -268,5 +269,27 @@ async fn nothing_is_decided_before_all_that_is_due_is_settled() {
     clock.advance(30_000);
     let view = handle.describe_queue(queue(Q)).await.expect("there");
     assert_eq!((view.available, view.in_flight), (3_000, 0), "3 turns of settling come first (H3)");
+    broker.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn what_a_claim_gives_back_after_its_retention_reaches_nobody() {
+    let (broker, clock) = with_clock();
+    let handle = broker.handle();
+    let attributes = AttributeChanges { retention: Some(60_000), ..AttributeChanges::default() };
+    let name = queue(Q).name;
+    handle.create_queue(CreateQueue { name, attributes }).await.expect("created");
+    send(handle, Q, "g", "old").await;
+    let generation = Some(opened(handle).await.generation);
+    let reader = ReaderRef { queue: queue(Q), name: label("pool"), generation };
+    let claim =
+        Claim { reader: reader.clone(), number: ClaimNumber(1), max_messages: 1, max_bytes: 1 << 20, at_least: 1 };
+    assert!(matches!(handle.claim(claim, 0, 0).await, Ok(Claimed::Open(_))));
+    clock.advance(60_000);
+    let poll = park(handle, handle.receive(receive(Q, 1), Some(20_000))).await;
+    handle.abandon(Abandon { reader, number: None }).await.expect("given back");
+    send(handle, Q, "h", "new").await;
+    let received = poll.await.expect("woken");
+    assert_eq!(received[0].body, "new", "B8: judged when it is given back");
     broker.stop().await.expect("a clean end");
 }

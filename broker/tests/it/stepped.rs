@@ -58,3 +58,19 @@ fn no_answer_leaves_before_its_frame_is_written_and_a_crash_before_leaves_it_unk
         broker.write_one();
     }
 }
+
+#[test]
+fn the_first_turn_is_journalled_with_its_own_time_even_if_it_comes_late() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new(Timestamp(1_000)));
+    let mut broker = start(&disk, &clock).expect("a new journal");
+    let handle = broker.handle().clone();
+    answer(&mut broker, create(&handle, "q.fifo"));
+    drop(broker);
+    let mut broker = start(&disk, &clock).expect("recovered");
+    clock.advance(7_000);
+    let handle = broker.handle().clone();
+    answer(&mut broker, handle.send(queue("q.fifo"), vec![message("g", "1", "1")])).expect("sent");
+    drop(broker);
+    let broker = start(&disk, &clock).expect("recovered");
+    assert_eq!(broker.gap(), 0, "those 7 s were no downtime (H2)");
+}

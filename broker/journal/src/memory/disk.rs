@@ -108,6 +108,21 @@ impl MemoryDisk {
         self.frame(number).is_none()
     }
 
+    /// Every stored frame, in order. For tests.
+    #[must_use]
+    pub fn contents(&self) -> Vec<Bytes> {
+        self.stored().frames.values().cloned().collect()
+    }
+
+    /// Forgets the last frames, and that they were ever acknowledged, as a disk does that lies about its syncs: what
+    /// no journal can notice. For tests of those who must.
+    pub fn forget(&self, frames: usize) {
+        let mut stored = self.stored();
+        let last: Vec<_> = stored.frames.keys().rev().take(frames).copied().collect();
+        last.into_iter().for_each(|number| stored.remove(number));
+        stored.acknowledged = stored.acknowledged.min(stored.last());
+    }
+
     /// Removes a frame in the middle or at the end, as a store does that lost it. For tests.
     pub fn lose(&self, number: FrameNumber) {
         self.stored().remove(number);

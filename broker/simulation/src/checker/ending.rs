@@ -1,0 +1,99 @@
+//! The end of a run: every message that was acknowledged is accounted for, and every commit was all or nothing.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Checker, Judged,
+    state::{End, Fate},
+};
+
+impl Checker<'_> {
+    /// Every queue was seen empty.
+    pub(super) fn drained(&mut self) -> Judged {
+        self.all_or_nothing()?;
+        for (queue, number) in self.queues.iter().zip(0..) {
+            for (sequence, message) in &queue.messages {
+                let explained = message.gone.is_some()
+                    || !message.removers.is_empty()
+                    || self.committed_in_doubt(number, *sequence)
+                    || queue.may_have_passed(message, self.now);
+                if !explained {
+                    let group = message.group;
+                    let what =
+                        format!("message {sequence} of queue {number}, group {group:?}, was acknowledged and is lost");
+                    return Err(self.violated("guarantee 1", what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn committed_in_doubt(&self, queue: usize, sequence: u64) -> bool {
+        let claims = self.queues[queue].claims.values();
+        claims
+            .filter(|claim| claim.ended == Some(End::Committed) || !claim.attempts.is_empty())
+            .any(|claim| claim.messages.iter().flatten().any(|other| *other == sequence))
+    }
+
+    /// The outputs that were seen are those of the commit that won: all of them, and nobody else's (B1).
+    fn all_or_nothing(&self) -> Judged {
+        let seen = self.seen_bodies();
+        for (queue, number) in self.queues.iter().zip(0..) {
+            for ((reader, claim_number), claim) in &queue.claims {
+                let name = || format!("claim {claim_number} of reader {reader} of queue {number}");
+                let mut published: BTreeSet<u64> = BTreeSet::new();
+                for (call, id) in &claim.attempts {
+                    let outputs = self.outputs_of(*call);
+                    let there = outputs.iter().filter(|body| seen.contains(body)).count();
+                    if there != 0 && there != outputs.len() {
+                        let what = format!("{}: {there} of {} outputs are there", name(), outputs.len());
+                        return Err(self.violated("B1", what));
+                    }
+                    let lost = claim.winner.as_ref().is_some_and(|winner| winner.0 != *id);
+                    if there != 0 && (lost || claim.ended == Some(End::Burnt)) {
+                        return Err(
+                            self.violated("B1", format!("{}: commit {id} lost, and its outputs are there", name()))
+                        );
+                    }
+                    if there != 0 {
+                        published.insert(*id);
+                    }
+                }
+                if published.len() > 1 {
+                    return Err(self.violated("B1", format!("{}: the outputs of {published:?} are there", name())));
+                }
+                let done = claim.ended == Some(End::Committed) || !published.is_empty();
+                self.values_agree(number, *reader, claim, done, &name())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All messages of a claim that was committed are in their groups' values.
+    fn values_agree(&self, queue: usize, reader: u64, claim: &super::state::Claim, done: bool, name: &str) -> Judged {
+        let state = &self.queues[queue];
+        let messages = claim.messages.as_deref().unwrap_or_default();
+        let folded = |sequence: &&u64| {
+            let group = state.messages.get(*sequence).and_then(|message| message.group);
+            let value = group.and_then(|group| state.values.get(&(reader, group)));
+            value.is_some_and(|value| value.contains(*sequence))
+        };
+        let there = messages.iter().filter(folded).count();
+        // Where it is not known to be committed, others may have committed some of them since.
+        if done && there != messages.len() {
+            let what = format!("{name}: {there} of {} messages are in the values", messages.len());
+            return Err(self.violated("B1", what));
+        }
+        Ok(())
+    }
+
+    fn seen_bodies(&self) -> BTreeSet<u64> {
+        self.queues.iter().flat_map(|queue| queue.messages.values()).filter_map(|message| message.body).collect()
+    }
+
+    fn outputs_of(&self, call: u32) -> Vec<u64> {
+        let of_call = |place: &usize| self.sendings[*place].call == call && self.sendings[*place].fate != Fate::Refused;
+        let bodies = self.bodies.iter().filter(|(_, body)| body.sendings.iter().any(of_call));
+        bodies.map(|(body, _)| *body).collect()
+    }
+}

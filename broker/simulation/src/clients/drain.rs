@@ -1,0 +1,74 @@
+//! The end of a run: under a clear sky every claim is finished, every message received and deleted, every value read.
+//! What does not come out here is lost, or stuck.
+
+use super::{GROUPS, persist, pool};
+use crate::{
+    history::{Answer, Ask, ReaderAt, What},
+    world::{Shared, sleep},
+};
+
+/// Rounds after which what is left does not come out any more.
+const MOST_ROUNDS: u32 = 500;
+/// Tries of a call that must come through.
+const TRIES: u32 = 1_000;
+
+pub(super) async fn run(world: &Shared, strict: &[usize], readers: u64) {
+    // Polls that nobody waits for any more must not take what is drained.
+    sleep(world, 60_000).await;
+    let mut open = Vec::new();
+    for queue in strict {
+        for reader in 0..readers {
+            if let Some(at) = finish_claims(world, *queue, reader).await {
+                open.push(at);
+            }
+        }
+    }
+    let queues = world.borrow().history.queues.len();
+    for queue in 0..queues {
+        if !empty(world, queue).await {
+            world.borrow_mut().note(What::Stuck(format!("queue {queue} cannot be emptied")));
+            return;
+        }
+    }
+    for reader in open {
+        for group in 0..GROUPS {
+            persist(world, Ask::Values { reader, group }, TRIES).await;
+        }
+    }
+    for queue in 0..queues {
+        persist(world, Ask::Peek { queue }, TRIES).await;
+    }
+    world.borrow_mut().note(What::Drained);
+}
+
+async fn finish_claims(world: &Shared, queue: usize, reader: u64) -> Option<ReaderAt> {
+    for _ in 0..MOST_ROUNDS {
+        let (at, open, _) = pool::open(world, queue, reader, TRIES).await?;
+        if open.is_empty() {
+            return Some(at);
+        }
+        for (number, _) in open {
+            pool::work_on(world, at, number, false, TRIES).await;
+        }
+    }
+    None
+}
+
+async fn empty(world: &Shared, queue: usize) -> bool {
+    for _ in 0..MOST_ROUNDS {
+        let receive = Ask::Receive { queue, max: 100, visibility: Some(60_000), wait: 0 };
+        let received = persist(world, receive, TRIES).await;
+        if let Answer::Received(delivered) = received
+            && !delivered.is_empty()
+        {
+            let receipts = delivered.iter().map(|each| (each.seen.sequence, each.epoch)).collect();
+            persist(world, Ask::Delete { queue, receipts }, TRIES).await;
+            continue;
+        }
+        if persist(world, Ask::Count { queue }, TRIES).await == Answer::Counted(0) {
+            return true;
+        }
+        sleep(world, 5_000).await;
+    }
+    false
+}

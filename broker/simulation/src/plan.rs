@@ -1,0 +1,88 @@
+//! What a seed decides before the run: queues, clients, and how bad the world is. Limits of the workload stand here.
+
+use crate::history::QueueFacts;
+
+/// A planted fault: a world in which some promise cannot be kept, to prove that the checker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// The disk says that a frame is safe and loses the last ones at a crash.
+    LyingDisk,
+    /// Receipt handles, epochs and all, are right; the network hands some deliveries to two clients.
+    DoubledDeliveries,
+    /// Answers are made up before the broker gave them: a send whose answer is lost counts as accepted.
+    InventedAcceptance,
+}
+
+/// What a run does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Decides everything.
+    pub seed: u64,
+    /// Questions after which the clients end and the queues are drained.
+    pub steps: u32,
+    /// A planted fault.
+    pub flaw: Option<Flaw>,
+}
+
+impl Plan {
+    /// Questions of a run unless told otherwise.
+    pub const STEPS: u32 = 150;
+
+    /// A run of the default length.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self { seed, steps: Self::STEPS, flaw: None }
+    }
+}
+
+/// How bad the world is: each a chance in 1,000.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    pub(crate) lost_request: u32,
+    pub(crate) lost_answer: u32,
+    pub(crate) late_duplicate: u32,
+    /// The client hangs up while it waits.
+    pub(crate) impatience: u32,
+    /// At each step, a crash.
+    pub(crate) crash: u32,
+    /// At each step, time jumps although there is work.
+    pub(crate) jump: u32,
+    /// A start ends with a failing append some frames later.
+    pub(crate) bad_disk: u32,
+    /// How much the journal lags behind the rest: it writes once in so many chances.
+    pub(crate) slow_disk: u32,
+}
+
+impl Weather {
+    pub(crate) fn draw(rng: &mut fastrand::Rng) -> Self {
+        let fair = rng.u32(..6) == 0;
+        let mut chance = |most: u32| if fair { 0 } else { rng.u32(..=most) };
+        Self {
+            lost_request: chance(60),
+            lost_answer: chance(100),
+            late_duplicate: chance(80),
+            impatience: chance(80),
+            crash: chance(12),
+            jump: chance(60),
+            bad_disk: chance(700),
+            slow_disk: 1 + chance(8),
+        }
+    }
+}
+
+/// The queues of a run.
+pub(crate) fn queues(rng: &mut fastrand::Rng) -> Vec<QueueFacts> {
+    let count = rng.usize(1..=3);
+    (0..count).map(|_| queue(rng)).collect()
+}
+
+fn queue(rng: &mut fastrand::Rng) -> QueueFacts {
+    QueueFacts {
+        strict: rng.u32(..3) > 0,
+        group_scope: rng.bool(),
+        window: 300_000 + rng.u64(..4) * 100_000,
+        retention: if rng.u32(..3) == 0 { rng.u64(60..600) * 1_000 } else { 345_600_000 },
+        visibility: rng.u64(1..60) * 1_000,
+        claim_limit: (rng.u32(..4) == 0).then(|| rng.u64(10..300) * 1_000),
+    }
+}
