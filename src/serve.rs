@@ -38,6 +38,9 @@ pub(crate) struct ServeArgs {
     /// Where the journal lies. Default: what the data directory holds, sled in a new one.
     #[arg(long)]
     journal: Option<JournalKind>,
+    /// Write a checkpoint when the events since the last one are more than it, and more than so many bytes (H6).
+    #[arg(long, default_value_t = 4 << 20, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(4_096..=1 << 30))]
+    checkpoint_floor: u64,
     /// Start although messages expired during a downtime of more than a day (H2).
     #[arg(long)]
     accept_time_jump: bool,
@@ -172,6 +175,7 @@ fn start(args: &ServeArgs) -> anyhow::Result<Broker> {
     };
     let journal = journal.map_err(|error| Refused(error.to_string()))?;
     let settings = BrokerSettings {
+        checkpoint_floor: args.checkpoint_floor,
         accept_time_jump: args.accept_time_jump,
         clock: args.clock()?,
         force_clock: args.force_clock,

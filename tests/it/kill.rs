@@ -5,34 +5,28 @@
 use std::{path::Path, time::Duration};
 
 use crate::{
-    load::{Load, setting},
+    load::{JOURNALS, Load, flags, setting},
     world::BrokerProcess,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_keeps_what_it_acknowledged() {
-    survive("sled", setting("LOCKSTEP_KILL_COUNT", 10)).await;
+    for journal in JOURNALS {
+        kills(journal).await;
+    }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_broker_on_segments_keeps_what_it_acknowledged() {
-    survive("segments", setting("LOCKSTEP_KILL_COUNT", 6)).await;
-}
-
-async fn survive(journal: &str, count: u64) {
-    let seed = setting("LOCKSTEP_KILL_SEED", 1);
+async fn kills(journal: &str) {
+    let (seed, count) = (setting("LOCKSTEP_KILL_SEED", 1), setting("LOCKSTEP_KILL_COUNT", 10));
+    let flags = flags(journal);
     let mut rng = fastrand::Rng::with_seed(seed);
     let data = tempfile::tempdir().unwrap();
-    // The directory remembers its kind: only its first broker is told.
-    let begun = BrokerProcess::start_with(data.path(), &["--journal", journal]).terminate();
-    assert_eq!(begun, Some(0));
     let load = Load::default();
     for round in 0..count {
-        let story = format!("seed {seed}, round {round}");
         if rng.u8(0..4) == 0 {
-            kill_while_starting(data.path(), &mut rng);
+            kill_while_starting(data.path(), &flags, &mut rng);
         }
-        let broker = BrokerProcess::start(data.path());
+        let broker = BrokerProcess::start_with(data.path(), &flags);
         let answers = rng.u64(20..400);
         let mut clients = load.start(&broker.endpoint, &mut rng, answers).await;
         if rng.u8(0..4) == 0 {
@@ -42,15 +36,15 @@ async fn survive(journal: &str, count: u64) {
         }
         broker.kill();
         while clients.join_next().await.is_some() {}
-        load.check(&story);
+        load.check(&format!("{journal}, seed {seed}, round {round}"));
     }
-    let broker = BrokerProcess::start(data.path());
-    load.judge(&broker.endpoint, &format!("seed {seed}, {count} kills")).await;
+    let broker = BrokerProcess::start_with(data.path(), &flags);
+    load.judge(&broker.endpoint, &format!("{journal}, seed {seed}, {count} kills")).await;
 }
 
 /// While it opens the journal, replays it, or has just begun to listen.
-fn kill_while_starting(data: &Path, rng: &mut fastrand::Rng) {
-    let starting = BrokerProcess::spawn_with(data, &[]);
+fn kill_while_starting(data: &Path, flags: &[&str], rng: &mut fastrand::Rng) {
+    let starting = BrokerProcess::spawn_with(data, flags);
     std::thread::sleep(Duration::from_millis(rng.u64(0..40)));
     starting.kill();
 }

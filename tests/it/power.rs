@@ -14,7 +14,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    load::{Load, setting},
+    load::{JOURNALS, Load, flags, setting},
     world::BrokerProcess,
 };
 
@@ -98,7 +98,7 @@ impl ForgetFs {
 
     /// A cut while the broker opens its journal and replays it.
     fn cut_while_starting(&self, journal: &str, rng: &mut fastrand::Rng) {
-        let starting = BrokerProcess::spawn_with(&self.data(), &["--journal", journal]);
+        let starting = BrokerProcess::spawn_with(&self.data(), &flags(journal));
         std::thread::sleep(Duration::from_millis(rng.u64(0..60)));
         starting.pause();
         self.control(&["freeze"]);
@@ -127,7 +127,7 @@ async fn cuts(journal: &str) {
             if rng.u8(0..4) == 0 {
                 fs.cut_while_starting(journal, &mut rng);
             }
-            let broker = BrokerProcess::start_with(&fs.data(), &["--journal", journal]);
+            let broker = BrokerProcess::start_with(&fs.data(), &flags(journal));
             let answers = rng.u64(20..400);
             let mut clients = load.start(&broker.endpoint, &mut rng, answers).await;
             if rng.u8(0..4) == 0 {
@@ -138,14 +138,16 @@ async fn cuts(journal: &str) {
             while clients.join_next().await.is_some() {}
             load.check(&format!("{journal} on {disk}, seed {seed}, round {round}"));
         }
-        let broker = BrokerProcess::start_with(&fs.data(), &["--journal", journal]);
+        let broker = BrokerProcess::start_with(&fs.data(), &flags(journal));
         load.judge(&broker.endpoint, &format!("{journal} on {disk}, seed {seed}, {rounds} power cuts")).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_power_cut_loses_nothing_acknowledged_on_sled() {
-    cuts("sled").await;
+async fn a_power_cut_loses_nothing_acknowledged() {
+    for journal in JOURNALS {
+        cuts(journal).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
