@@ -7,6 +7,7 @@
 mod feed;
 pub(crate) mod held;
 mod mover;
+mod nudge;
 pub(crate) mod slices;
 
 use std::{
@@ -72,6 +73,8 @@ pub(crate) struct Follower {
     /// Bodies that are named now, and were when the last checkpoint was written.
     bodies: (u64, u64),
     mover: Mover,
+    /// Bytes that were released if a checkpoint covered them, at the last look.
+    idle_bytes: u64,
     /// Bytes that the journal occupies.
     stored: Arc<AtomicU64>,
     /// Bytes of events since the names were last looked at, and when that was.
@@ -88,8 +91,9 @@ impl Follower {
         let (feed, intake) = feed::connect();
         let Ways { jobs, requests, bodies, stored } = ways;
         let mover = Mover::new(requests, bodies);
-        let (unseen, looked_at) = (0, Instant::now());
-        let mut follower = Self { past, intake, jobs, floor, bodies: (0, 0), mover, stored, unseen, looked_at };
+        let (idle_bytes, unseen, looked_at) = (0, 0, Instant::now());
+        let mut follower =
+            Self { past, intake, jobs, floor, bodies: (0, 0), mover, idle_bytes, stored, unseen, looked_at };
         follower.look();
         follower.bodies.1 = follower.bodies.0;
         (follower, feed)
@@ -100,6 +104,8 @@ impl Follower {
         loop {
             match self.intake.take(Duration::from_millis(limits::FOLLOWER_PAUSE)) {
                 Ok(frame) => self.apply(frame),
+                // Nothing happens by itself: then what may go needs a frame of its own.
+                Err(RecvTimeoutError::Timeout) if self.intake.has_releasable() => self.mover.nudge(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -128,13 +134,17 @@ impl Follower {
     }
 
     /// The tail is larger than the next checkpoint is likely to be: then the checkpoint costs less than what led to it.
+    /// Or it would give back more than it takes: large bodies come with few events.
     /// A state that shrank makes a smaller one than the last.
     fn is_checkpoint_due(&self) -> bool {
         let (now, then) = self.bodies;
         let last = self.past.checkpoint_bytes;
         let shrunk =
             if now < then { u64::try_from(u128::from(last) * u128::from(now) / u128::from(then)) } else { Ok(last) };
-        self.past.last > self.past.covered && self.past.tail_bytes > shrunk.unwrap_or(last).max(self.floor)
+        let likely = shrunk.unwrap_or(last);
+        self.past.last > self.past.covered
+            && (self.past.tail_bytes > likely.max(self.floor)
+                || self.idle_bytes > likely.max(self.floor * limits::IDLE_FLOORS))
     }
 
     /// Writes a checkpoint of the copy, slice by slice between the appends. The copy stands still meanwhile; frames
@@ -191,6 +201,7 @@ impl Follower {
             tracing::debug!(frames = releasable.len(), held = self.past.held.bytes(), "frames may go");
             self.intake.release(releasable);
         }
+        self.idle_bytes = self.past.held.idle_bytes(self.past.covered);
         self.unseen = 0;
         self.looked_at = Instant::now();
     }

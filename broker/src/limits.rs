@@ -107,6 +107,8 @@ pub const RELEASED_BYTES: u64 = 16 << 20;
 pub const MOVED_BYTES: u64 = 128 << 10;
 /// Frames that follow each other are judged together, so many times the checkpoint's floor in bytes.
 pub const MOVE_GROUP_FLOORS: u64 = 4;
+/// Bytes that a checkpoint would give back are worth one when they are so many times its floor.
+pub const IDLE_FLOORS: u64 = 16;
 /// Nothing is moved while the journal holds less than so many times the checkpoint's floor.
 pub const MOVE_FLOORS: u64 = 16;
 /// Nothing is moved while at least one in so many stored bytes is named.

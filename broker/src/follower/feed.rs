@@ -109,6 +109,11 @@ impl Intake {
         self.middle.changed.notify_all();
     }
 
+    /// Whether frames wait for an append to go with.
+    pub(super) fn has_releasable(&self) -> bool {
+        !self.middle.lock().releasable.is_empty()
+    }
+
     /// Lets frames go with the next appends.
     pub(super) fn release(&self, frames: Vec<Releasable>) {
         self.middle.lock().releasable.extend(frames);

@@ -113,6 +113,12 @@ impl Held {
         (bytes >= group && named * limits::MOVE_SHARE < bytes && !run.is_empty()).then_some(run)
     }
 
+    /// Bytes of the frames after `covered` in which nothing was named at the last look: a checkpoint would let them go.
+    pub(crate) fn idle_bytes(&self, covered: u64) -> u64 {
+        let after = self.frames.range(covered + 1..);
+        after.filter(|(_, frame)| frame.named == 0).map(|(_, frame)| frame.bytes).sum()
+    }
+
     /// Bytes that were named at the last look.
     pub(crate) fn named_bytes(&self) -> u64 {
         self.frames.values().map(|frame| frame.named).sum()

@@ -11,6 +11,7 @@ use lockstep_engine::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::nudge::Nudge;
 use crate::{
     bodies::Bodies,
     failure::Failure,
@@ -20,12 +21,18 @@ use crate::{
 
 type Body = (QueueGeneration, BodyOwner, BodyRef);
 
+/// What a request under way will answer.
+enum Answer {
+    Moved(oneshot::Receiver<Result<u32, Failure>>),
+    Nudged(oneshot::Receiver<Result<(), Failure>>),
+}
+
 /// What is to be moved, and the request under way.
 pub(super) struct Mover {
     requests: mpsc::Sender<Box<dyn Request>>,
     bodies: Bodies,
     waiting: VecDeque<Body>,
-    under_way: Option<oneshot::Receiver<Result<u32, Failure>>>,
+    under_way: Option<Answer>,
     /// Frames with a body that cannot be read: they stay.
     stuck: BTreeSet<u64>,
 }
@@ -40,6 +47,17 @@ impl Mover {
         self.waiting.is_empty() && self.under_way.is_none()
     }
 
+    /// Asks for a frame of its own, unless one is under way anyhow.
+    pub(super) fn nudge(&mut self) {
+        if self.is_idle() {
+            let (nudge, answered) = Nudge::ask();
+            // A sequencer that is busy makes frames without it.
+            if self.requests.try_send(nudge).is_ok() {
+                self.under_way = Some(Answer::Nudged(answered));
+            }
+        }
+    }
+
     /// Takes on the bodies in these frames.
     pub(super) fn begin(&mut self, engine: &Engine, frames: &BTreeSet<u64>) {
         let frames = frames - &self.stuck;
@@ -51,13 +69,16 @@ impl Mover {
 
     /// Sends the next request when the one before was answered. False: the broker ends.
     pub(super) fn step(&mut self) -> bool {
-        if let Some(answer) = &mut self.under_way {
-            match answer.try_recv() {
-                Err(oneshot::error::TryRecvError::Empty) => return true,
-                Ok(Err(Failure::Unavailable(_))) | Err(oneshot::error::TryRecvError::Closed) => return false,
-                // What was refused is looked at again later.
-                Ok(_) => self.under_way = None,
-            }
+        let answered = match &mut self.under_way {
+            Some(Answer::Moved(answer)) => answer.try_recv().map(|moved| moved.map(drop)),
+            Some(Answer::Nudged(answer)) => answer.try_recv(),
+            None => Ok(Ok(())),
+        };
+        match answered {
+            Err(oneshot::error::TryRecvError::Empty) => return true,
+            Ok(Err(Failure::Unavailable(_))) | Err(oneshot::error::TryRecvError::Closed) => return false,
+            // What was refused is looked at again later.
+            Ok(_) => self.under_way = None,
         }
         while self.under_way.is_none()
             && let Some((queue, _, _)) = self.waiting.front()
@@ -97,7 +118,7 @@ impl Mover {
         let request = CommandRequest { command, bodies, bytes, answer, _share: None };
         // A sequencer with too much to do, or that is gone, is asked again after the next look.
         if self.requests.try_send(Box::new(request)).is_ok() {
-            self.under_way = Some(answered);
+            self.under_way = Some(Answer::Moved(answered));
         } else {
             self.waiting.clear();
         }

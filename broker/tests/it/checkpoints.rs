@@ -220,3 +220,33 @@ async fn what_is_gone_since_it_was_named_is_left_out() {
     assert!(matches!(failed, Failure::Rejected(Rejected::ClaimNotOpen)), "{failed}");
     broker.stop().await.expect("a clean end");
 }
+
+#[tokio::test]
+async fn a_full_journal_that_is_drained_takes_messages_again_without_any_other_traffic() {
+    let journal = MemoryJournal::new();
+    let broker = Broker::start_on(journal, Receipts::ephemeral().expect("a key"), None, Some(60_000), &eager());
+    let broker = broker.expect("it starts");
+    let handle = broker.handle();
+    create(handle, Q).await;
+    let attempt = async |n: u32| {
+        let message = message("g", &n.to_string(), "x".repeat(5_000));
+        handle.send(queue(Q), vec![message]).await.expect("judged").remove(0)
+    };
+    let mut sent = 0;
+    let refused = loop {
+        match attempt(sent).await {
+            Ok(_) => sent += 1,
+            Err(rejected) => break rejected,
+        }
+    };
+    assert_eq!(refused, Rejected::StorageFull);
+    for _ in 0..sent {
+        finish(handle, 1).await;
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while attempt(sent).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "it stays full");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    broker.stop().await.expect("a clean end");
+}
