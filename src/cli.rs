@@ -3,10 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    clock::ClockArgs, completions::CompletionsArgs, delete::DeleteArgs, explain::ExplainArgs, extend::ExtendArgs,
-    journal::JournalArgs, output::Output, pipeline::PipelineArgs, producer::ProducerArgs, queue::QueueArgs,
-    reader::ReaderArgs, receive::ReceiveArgs, redrive::RedriveArgs, send::SendArgs, serve::ServeArgs, tail::TailArgs,
-    verify::VerifyArgs, worker::WorkerArgs,
+    clock::ClockArgs, completions::CompletionsArgs, delete::DeleteArgs, drain::DrainArgs, explain::ExplainArgs,
+    extend::ExtendArgs, journal::JournalArgs, output::Output, pipeline::PipelineArgs, producer::ProducerArgs,
+    queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, redrive::RedriveArgs, send::SendArgs, serve::ServeArgs,
+    tail::TailArgs, verify::VerifyArgs, worker::WorkerArgs,
 };
 
 /// Where a broker listens unless told otherwise.
@@ -51,9 +51,30 @@ pub(crate) struct Global {
     /// What to log to stderr: off, error, warn, info, debug, trace, or a filter such as `warn,lockstep_broker=debug`.
     #[arg(long, global = true, default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
+    /// How log lines look.
+    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
     /// The settings file.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<std::path::PathBuf>,
+}
+
+/// How log lines look.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl std::fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
 }
 
 impl Global {
@@ -79,6 +100,8 @@ pub(crate) enum Verb {
     Extend(ExtendArgs),
     /// Look at the messages of a queue without taking them.
     Tail(TailArgs),
+    /// Turn sends away and let the broker run empty.
+    Drain(DrainArgs),
     /// Say why a queue, a group or a message delivers nothing now.
     Explain(ExplainArgs),
     /// Dead letters: where they come from, and their way back.

@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod connect;
 mod delete;
+mod drain;
 mod exit;
 mod explain;
 mod extend;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use cli::{Cli, Verb};
+use cli::{Cli, LogFormat, Verb};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -57,7 +58,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     if let Verb::Completions(args) = cli.verb {
         return completions::run(&args);
     }
-    log_to_stderr(&cli.global.log)?;
+    log_to_stderr(&cli.global.log, cli.global.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(dispatch(cli));
     // A blocking read of stdin may still be under way; nothing waits for it.
@@ -75,6 +76,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Delete(args) => delete::run(args, &global).await,
         Verb::Extend(args) => extend::run(args, &global).await,
         Verb::Tail(args) => tail::run(args, &global).await,
+        Verb::Drain(args) => drain::run(args, &global).await,
         Verb::Explain(args) => explain::run(args, &global).await,
         Verb::Redrive(args) => redrive::run(args, &global).await,
         Verb::Park(args) => park::park(args, &global).await,
@@ -91,10 +93,14 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::builder()
         .parse(filter)
         .map_err(|error| exit::Usage(format!("--log {filter}: {error}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
     Ok(())
 }

@@ -71,6 +71,12 @@ pub enum Failure {
          its own, lets its time be told and moved (H2)"
     )]
     ClockNotManual,
+    /// The broker takes no sends any more; nothing was decided.
+    #[error(
+        "the broker drains: it takes no sends, and decided nothing about this one; ask again with the same key, after \
+         `lockstep drain --cancel` or at the broker that follows (H4)"
+    )]
+    Draining,
     /// A stored body cannot be read. It stops its group, nothing else (H6).
     #[error("the stored body of message {sequence} is damaged: {fault} (H6)")]
     Damaged {

@@ -60,6 +60,8 @@ pub const SHOWN_QUEUES: usize = 500;
 pub const SHOWN_READERS: usize = 200;
 /// Queues, with their readers, that a scrape looks at in one turn: well below 2 ms.
 pub const FIGURES_SCAN: usize = 2_000;
+/// How often a draining broker looks whether every queue is empty.
+pub const DRAIN_LOOK: u64 = 100;
 /// How long `/healthz` waits for a turn before it calls the broker stuck.
 pub const HEALTH: u64 = 2_000;
 /// How long open calls get to end after a shutdown was asked for; connections still open then are dropped.

@@ -15,6 +15,11 @@ use lockstep_engine::{command::Space, words::QueueGeneration};
 
 use crate::limits;
 
+/// A space that has an end: without a disk or a backlog it is all but endless.
+pub(crate) fn limited(bytes: u64) -> Option<u64> {
+    (bytes < u64::MAX / 2).then_some(bytes)
+}
+
 /// What is counted of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {

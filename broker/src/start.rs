@@ -188,6 +188,8 @@ impl Broker {
         if let Some(faults) = &settings.faults {
             faults.pass(CrashPoint::Recovery);
         }
+        let left = recovered.engine.left();
+        tracing::info!(queues = left.queues, messages = left.messages, frame = recovered.last_frame, "recovered");
         let last = recovered.last_frame.map(|_| recovered.engine.time());
         let (clock, resumed_at) = clock::start(&settings.clock, last);
         let mark = directory.map(|directory| clock::check(directory, &settings.clock, last, settings.force_clock));
@@ -240,19 +242,28 @@ impl Broker {
         }
     }
 
-    /// Serves gRPC and HTTP on a listening socket until `shutdown` ends: then polls are answered empty, what was accepted is
-    /// answered, connections that stay open are dropped, and the journal is closed. Ends within 2 s of `shutdown`.
+    /// Serves gRPC and HTTP on a listening socket until `shutdown` ends, or a drain does: then polls are answered empty,
+    /// what was accepted is answered, connections that stay open are dropped, and the journal is closed. Ends within
+    /// 2 s of `shutdown`.
     ///
     /// # Errors
     /// [`ServeError`]: the journal failed, or the server did; the process must end with it.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+        }
         let (close, closing) = watch::channel(Door::Open);
         let mut server = tokio::spawn(port::serve(self.handle.clone(), self.faults.clone(), listener, closing));
         let served = tokio::select! {
             () = shutdown => Ok(()),
+            () = self.handle.drained() => {
+                tracing::info!("drained: every queue is empty");
+                Ok(())
+            }
             reason = self.failed() => Err(ServeError::Journal(reason)),
             ended = &mut server => ended.expect("the server does not panic").map_err(ServeError::Grpc),
         };
+        tracing::info!("stopping");
         self.phase.send_replace(Phase::Draining);
         close.send_replace(Door::Closing);
         if !server.is_finished()
@@ -262,6 +273,7 @@ impl Broker {
         }
         close.send_replace(Door::Closed);
         let stopped = self.stop().await;
+        tracing::info!("stopped");
         served.and(stopped.map_err(ServeError::Journal))
     }
 

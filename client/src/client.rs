@@ -4,8 +4,9 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use lockstep_proto::v1::{
-    clock_client::ClockClient, dead_letters_client::DeadLettersClient, groups_client::GroupsClient,
-    messages_client::MessagesClient, queues_client::QueuesClient, readers_client::ReadersClient,
+    admin_client::AdminClient, clock_client::ClockClient, dead_letters_client::DeadLettersClient,
+    groups_client::GroupsClient, messages_client::MessagesClient, queues_client::QueuesClient,
+    readers_client::ReadersClient,
 };
 use tonic::{
     Response, Status,
@@ -178,6 +179,10 @@ impl Client {
         DeadLettersClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
+    }
+
+    pub(crate) fn admin(&self) -> AdminClient<Channel> {
+        AdminClient::new(self.channel.clone())
     }
 
     pub(crate) fn clock(&self) -> ClockClient<Channel> {

@@ -1,7 +1,7 @@
 //! The command as people and scripts use it: verbs, exit codes, clear refusals.
 
 use std::{
-    io::Write as _,
+    io::{BufRead as _, Write as _},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -86,6 +86,49 @@ fn attributes_attempts_and_leases_are_told_on_the_command_line() {
     assert!(code == 4 && err.contains("R3"), "{code} {err}");
     assert_eq!(with(&["extend", "a.fifo", handle, "--visibility-timeout", "43201"]).0, 2);
     assert!(with(&["receive", "a.fifo"]).1.contains("receive 2"));
+}
+
+#[test]
+fn drain_waits_until_all_is_done_and_the_broker_ends() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    with(&["queue", "create", "a.fifo"]);
+    with(&["send", "a.fifo", "--group", "g", "last"]);
+    assert!(with(&["drain"]).1.contains("1 messages in 1 queues are left"));
+    let mut waiting = lockstep(&["--endpoint", &broker.endpoint, "drain", "--wait"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut left = String::new();
+    std::io::BufReader::new(waiting.stderr.as_mut().unwrap()).read_line(&mut left).unwrap();
+    assert!(left.contains("1 messages in 1 queues are left"), "{left}");
+    assert_eq!(with(&["receive", "a.fifo", "--delete"]).0, 0);
+    let (code, out, err) = ended(&waiting.wait_with_output().unwrap());
+    assert!(code == 0 && out.contains("every queue is empty"), "{code} {out} {err}");
+    assert_eq!(broker.ended(), Some(0));
+}
+
+#[test]
+fn log_lines_can_be_json() {
+    let refused = run(&["serve", "--log-format", "xml"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let mut broker =
+        lockstep(&["serve", "--listen", "127.0.0.1:0", "--data", data, "--log", "info", "--log-format", "json"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let lines = std::io::BufReader::new(broker.stderr.take().unwrap()).lines();
+    let mut events = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    assert!(events.any(|event| event["message"] == "recovered" && event["queues"] == 0));
+    assert!(events.any(|event| event["message"] == "listening"));
+    broker.kill().unwrap();
+    broker.wait().unwrap();
 }
 
 #[test]

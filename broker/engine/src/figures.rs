@@ -41,7 +41,29 @@ pub struct ReaderFigures {
     pub oldest_opened_at: Timestamp,
 }
 
+/// What the queues still hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Messages of any kind.
+    pub messages: u64,
+    /// Queues that hold at least one.
+    pub queues_with_messages: u64,
+    /// All queues.
+    pub queues: u64,
+}
+
 impl Engine {
+    /// What the queues still hold.
+    #[must_use]
+    pub fn left(&self) -> Left {
+        let held = self.state().queues.values().map(|queue| queue.messages.len() as u64);
+        held.fold(Left::default(), |left, messages| Left {
+            messages: left.messages + messages,
+            queues_with_messages: left.queues_with_messages + u64::from(messages > 0),
+            queues: left.queues + 1,
+        })
+    }
+
     /// Queues by generation, after one. A queue costs one of `budget`, a reader of it another; one queue always fits.
     #[must_use]
     pub fn figures(&self, after: QueueGeneration, budget: usize) -> Vec<QueueFigures> {

@@ -22,7 +22,7 @@ use super::{
     pending::prepare_send,
     places::{Wanted, stored_message},
 };
-use crate::{codec, failure::Failure, identity, poll::Peek};
+use crate::{codec, failure::Failure, identity, poll::Peek, request::CommandRequest};
 
 /// A message to send.
 #[derive(Clone, Debug)]
@@ -156,14 +156,14 @@ impl Handle {
     /// Sends messages in order; one outcome for each (S9). A rejected one rejects the later ones of its group (H1).
     ///
     /// # Errors
-    /// The queue, or this generation of it, is not there.
+    /// The queue, or this generation of it, is not there; [`Failure::Draining`].
     pub async fn send(
         &self,
         queue: QueueRef,
         messages: Vec<NewMessage>,
     ) -> Result<Vec<Result<Accepted, Rejected>>, Failure> {
         let (send, bodies, bytes) = prepare_send(queue, None, messages);
-        self.command_with(send, bodies, bytes).await
+        self.admitted(send, bodies, bytes).await
     }
 
     /// Sends messages in order under the numbers of a producer's session (B3); one outcome for each. What was used
@@ -179,7 +179,22 @@ impl Handle {
         messages: Vec<NewMessage>,
     ) -> Result<Vec<Result<Accepted, Rejected>>, Failure> {
         let (send, bodies, bytes) = prepare_send(queue, Some(session), messages);
-        self.command_with(send, bodies, bytes).await
+        self.admitted(send, bodies, bytes).await
+    }
+
+    /// A send, unless the broker drains.
+    async fn admitted(
+        &self,
+        command: lockstep_engine::command::Send,
+        bodies: Vec<Bytes>,
+        bytes: u64,
+    ) -> Result<Vec<Result<Accepted, Rejected>>, Failure> {
+        let share = Some(self.share(bytes)?);
+        let answered = {
+            let _open = self.drain.admit()?;
+            self.put(|answer| Box::new(CommandRequest { command, bodies, bytes, answer, _share: share }))?
+        };
+        answered.await.unwrap_or_else(|_| Err(self.unavailable()))
     }
 
     /// Takes messages; waits so many milliseconds for the first, or as long as the queue says (O1, R1, R2).

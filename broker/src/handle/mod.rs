@@ -1,6 +1,7 @@
 //! What a front sees of the broker: typed, asynchronous methods, and nothing else. Each puts one request before the
 //! sequencer, waits for its held answer and fetches the bodies that the answer names. No rule is decided here.
 
+mod admin;
 mod attributes;
 mod clock;
 mod commit;
@@ -26,7 +27,8 @@ use lockstep_engine::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
-pub(crate) use crate::metrics::{Kind, Reading};
+pub(crate) use crate::metrics::{Kind, Reading, limited};
+pub(crate) use admin::Drain;
 pub use attributes::{AttributeValue, MessageAttribute, MessageAttributes, is_wanted};
 pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
 pub use explain::{ExplainedQueue, Wanted};
@@ -63,6 +65,7 @@ pub struct Handle {
     /// Whether callers may move time.
     pub(crate) clock_is_manual: bool,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) drain: Drain,
 }
 
 impl std::fmt::Debug for Handle {
@@ -146,14 +149,6 @@ impl Handle {
         self.read(move |engine, _| Ok(engine.queues(&prefix, &after, max))).await
     }
 
-    /// Whether requests are answered: a turn was made, and all that came before is durable (H4).
-    ///
-    /// # Errors
-    /// Only those of every method.
-    pub async fn alive(&self) -> Result<(), Failure> {
-        self.read(|_, _| Ok(())).await
-    }
-
     async fn command<C>(&self, command: C) -> Result<C::Reply, Failure>
     where
         C: Command + Send + 'static,
@@ -187,9 +182,18 @@ impl Handle {
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Box<dyn Request>) -> Result<T, Failure> {
+        let answered = self.put(request)?;
+        answered.await.unwrap_or_else(|_| Err(self.unavailable()))
+    }
+
+    /// Puts a request in line; where its answer will come.
+    fn put<T>(
+        &self,
+        request: impl FnOnce(Answer<T>) -> Box<dyn Request>,
+    ) -> Result<oneshot::Receiver<Result<T, Failure>>, Failure> {
         let (answer, answered) = oneshot::channel();
         match self.requests.try_send(request(answer)) {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(self.unavailable())),
+            Ok(()) => Ok(answered),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Failure::Overloaded),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(self.unavailable()),
         }

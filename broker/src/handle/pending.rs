@@ -76,7 +76,7 @@ impl Handle {
     /// As [`Handle::send`], or within a session as [`Handle::send_numbered`].
     ///
     /// # Errors
-    /// [`Failure::Unavailable`]: the broker takes nothing any more.
+    /// [`Failure::Unavailable`]: the broker takes nothing any more; [`Failure::Draining`].
     pub async fn begin_send(
         &self,
         queue: QueueRef,
@@ -84,7 +84,7 @@ impl Handle {
         messages: Vec<NewMessage>,
     ) -> Result<Pending<Outcomes<Accepted>>, Failure> {
         let (send, bodies, bytes) = prepare_send(queue, session, messages);
-        self.begin(send, bodies, bytes).await
+        self.begin(send, bodies, bytes, true).await
     }
 
     /// As [`Handle::delete`].
@@ -92,7 +92,7 @@ impl Handle {
     /// # Errors
     /// [`Failure::Unavailable`]: the broker takes nothing any more.
     pub async fn begin_delete(&self, command: Delete) -> Result<Pending<Outcomes<Deleted>>, Failure> {
-        self.begin(command, Vec::new(), 0).await
+        self.begin(command, Vec::new(), 0, false).await
     }
 
     /// As [`Handle::change_visibility`].
@@ -100,10 +100,17 @@ impl Handle {
     /// # Errors
     /// [`Failure::Unavailable`]: the broker takes nothing any more.
     pub async fn begin_change(&self, command: ChangeVisibility) -> Result<Pending<Outcomes<Timestamp>>, Failure> {
-        self.begin(command, Vec::new(), 0).await
+        self.begin(command, Vec::new(), 0, false).await
     }
 
-    async fn begin<C>(&self, command: C, bodies: Vec<Bytes>, bytes: u64) -> Result<Pending<C::Reply>, Failure>
+    /// `sends`: not while the broker drains.
+    async fn begin<C>(
+        &self,
+        command: C,
+        bodies: Vec<Bytes>,
+        bytes: u64,
+        sends: bool,
+    ) -> Result<Pending<C::Reply>, Failure>
     where
         C: Command + std::marker::Send + 'static,
         C::Reply: std::marker::Send + 'static,
@@ -115,6 +122,7 @@ impl Handle {
             0 => None,
             _ => Some(Arc::clone(&self.shares).acquire_many_owned(kib).await.expect("the semaphore is never closed")),
         };
+        let _open = if sends { Some(self.drain.admit()?) } else { None };
         place.send(Box::new(CommandRequest { command, bodies, bytes, answer, _share: share }));
         Ok(Pending(answered))
     }

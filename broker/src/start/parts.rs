@@ -12,7 +12,7 @@ use crate::{
     bodies::Bodies,
     clock::Clock,
     follower::{Follower, Ways},
-    handle::Handle,
+    handle::{Drain, Handle},
     identity::Identity,
     limits,
     metrics::Metrics,
@@ -108,6 +108,7 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         identity,
         clock_is_manual,
         metrics,
+        drain: Drain::off(),
     };
     Parts { sequencer, writer, follower, handle, phase, fault }
 }

@@ -4,6 +4,7 @@
 mod checkpoints;
 mod dead_letters;
 mod delivery;
+mod drain;
 mod explain;
 mod failing;
 mod faults;

@@ -1,6 +1,7 @@
 //! The low-level calls, one method for each RPC, one file for each service. They map requests and answers and say
 //! what makes a repetition harmless; everything with a memory (order, keys, leases) is in the types built on them.
 
+mod admin;
 mod clock;
 mod dead_letters;
 mod groups;

@@ -150,6 +150,7 @@ pub(super) fn status(failure: &Failure, handle: &Handle, queue: Option<QueueGene
         Failure::Invalid(invalid) => invalid_status(invalid),
         Failure::Unavailable(_) => status_with(Code::Unavailable, text, "OUTCOME_UNKNOWN", "H4", Vec::new()),
         Failure::Overloaded => status_with(Code::Unavailable, text, "OVERLOADED", "H4", Vec::new()),
+        Failure::Draining => status_with(Code::Unavailable, text, "DRAINING", "H4", Vec::new()),
         Failure::ClockNotManual => status_with(Code::FailedPrecondition, text, "CLOCK_NOT_MANUAL", "H2", Vec::new()),
         Failure::Damaged { sequence, .. } => {
             let facts = vec![("sequence_number", sequence.to_string())];

@@ -1,6 +1,7 @@
 //! The gRPC door: `lockstep.v1`, health and reflection. It converts and checks what is asked; no rule of delivery is
 //! decided here.
 
+mod admin;
 mod clock;
 mod consume;
 mod dead_letters;
@@ -19,13 +20,13 @@ mod streams;
 use lockstep_proto::{
     DESCRIPTORS,
     v1::{
-        clock_server::ClockServer, dead_letters_server::DeadLettersServer, groups_server::GroupsServer,
-        messages_server::MessagesServer, producers_server::ProducersServer, queues_server::QueuesServer,
-        readers_server::ReadersServer,
+        admin_server::AdminServer, clock_server::ClockServer, dead_letters_server::DeadLettersServer,
+        groups_server::GroupsServer, messages_server::MessagesServer, producers_server::ProducersServer,
+        queues_server::QueuesServer, readers_server::ReadersServer,
     },
 };
 use tokio::sync::watch;
-use tonic::service::Routes;
+use tonic::{server::NamedService, service::Routes};
 use tonic_health::ServingStatus;
 
 use self::guard::Gate;
@@ -43,17 +44,23 @@ pub(super) async fn routes(handle: Handle, faults: Option<Faults>, door: watch::
     let gate = Gate { handle: handle.clone(), faults };
     let services = Services { handle, door };
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<QueuesServer<Services>>().await;
-    health.set_serving::<MessagesServer<Services>>().await;
-    health.set_serving::<ProducersServer<Services>>().await;
-    health.set_serving::<ReadersServer<Services>>().await;
-    health.set_serving::<DeadLettersServer<Services>>().await;
-    health.set_serving::<ClockServer<Services>>().await;
+    let names = vec![
+        "",
+        <QueuesServer<Services> as NamedService>::NAME,
+        <MessagesServer<Services> as NamedService>::NAME,
+        <ProducersServer<Services> as NamedService>::NAME,
+        <ReadersServer<Services> as NamedService>::NAME,
+        <DeadLettersServer<Services> as NamedService>::NAME,
+        <ClockServer<Services> as NamedService>::NAME,
+        <GroupsServer<Services> as NamedService>::NAME,
+        <AdminServer<Services> as NamedService>::NAME,
+    ];
+    admin::set_health(&health, &names, false).await;
     if gate.faults.is_some() {
         // Whoever wonders can ask.
         health.set_service_status("lockstep.faults", ServingStatus::Serving).await;
     }
-    health.set_serving::<GroupsServer<Services>>().await;
+    tokio::spawn(admin::keep_health(health, names, services.handle.watch_drain()));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -62,6 +69,7 @@ pub(super) async fn routes(handle: Handle, faults: Option<Faults>, door: watch::
     let most = limits::GRPC_MESSAGE_BYTES;
     Routes::new(health_service)
         .add_service(reflection)
+        .add_service(AdminServer::new(services.clone()))
         .add_service(gate.guard(QueuesServer::new(services.clone()).max_decoding_message_size(most)))
         .add_service(gate.guard(MessagesServer::new(services.clone()).max_decoding_message_size(most)))
         .add_service(gate.guard(DeadLettersServer::new(services.clone()).max_decoding_message_size(most)))

@@ -123,6 +123,7 @@ impl Services {
                 | Failure::Unavailable(_)
                 | Failure::Overloaded
                 | Failure::ClockNotManual
+                | Failure::Draining
                 | Failure::Damaged { .. }),
             ) => return Err(self.refuse(&failure)),
         }

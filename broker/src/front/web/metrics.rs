@@ -9,7 +9,7 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-use crate::handle::{Figures, Kind, QueueRow, ReaderRow, Reading};
+use crate::handle::{Figures, Kind, QueueRow, ReaderRow, Reading, limited};
 
 /// The label of all queues together that have no figures of their own; no queue can have this name (L1).
 const OTHERS: &str = "_other";
@@ -77,11 +77,6 @@ const BROKER_GAUGES: [OfBroker; 5] = [
         limited(broker.space.for_finishes)
     }),
 ];
-
-/// A journal in memory has no limit to its space.
-fn limited(bytes: u64) -> Option<u64> {
-    (bytes < u64::MAX).then_some(bytes)
-}
 
 /// Milliseconds as seconds.
 #[expect(clippy::cast_precision_loss, reason = "an age is far below 2^52 ms")]

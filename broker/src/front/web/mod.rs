@@ -23,8 +23,9 @@ pub(super) fn routes(handle: Handle) -> Router {
 
 /// Whether the sequencer makes turns and the journal takes what came before: a read waits for both (H4).
 async fn healthz(State(handle): State<Handle>) -> (StatusCode, String) {
-    match tokio::time::timeout(Duration::from_millis(limits::HEALTH), handle.alive()).await {
-        Ok(Ok(())) => (StatusCode::OK, "ok\n".to_owned()),
+    match tokio::time::timeout(Duration::from_millis(limits::HEALTH), handle.status()).await {
+        Ok(Ok(status)) if status.draining => (StatusCode::OK, "draining\n".to_owned()),
+        Ok(Ok(_)) => (StatusCode::OK, "ok\n".to_owned()),
         Ok(Err(failure)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{failure}\n")),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, format!("no turn ended within {} ms\n", limits::HEALTH)),
     }
