@@ -47,6 +47,13 @@ fn every_seed_keeps_every_rule() {
     assert!(failures.is_empty(), "{} of {count} seeds:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// An answer to "which claims are open" that a give-back overtook on its way is true all the same.
+#[test]
+fn what_was_true_when_it_was_answered_is_no_contradiction() {
+    let verdict = simulate(&Plan::new(100_901)).verdict;
+    assert!(verdict.is_ok(), "{verdict:?}");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     for seed in [1, 2, 3, 77, 1_234_567] {

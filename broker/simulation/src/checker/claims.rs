@@ -51,7 +51,9 @@ impl Checker<'_> {
             claim.epoch = claim.epoch.max(*epoch);
             claim.opened.get_or_insert(now);
             state.highest_epoch = state.highest_epoch.max(*epoch);
-            if claim.ended.is_some() && question.claim_floor == 0 && claim.enders.is_empty() {
+            // An answer may be older than the end that overtook it.
+            let ended = claim.ended.is_some() && claim.ended_at < question.asked.event;
+            if ended && question.claim_floor == 0 && claim.enders.is_empty() {
                 let what = format!("claim {number} is open, and it was ended before");
                 return Err(self.violated("B6", what));
             }
@@ -75,7 +77,7 @@ impl Checker<'_> {
             }
             Claimed::Empty => {}
             Claimed::Committed { commit } => {
-                claim.ended = Some(End::Committed);
+                claim.end(End::Committed, now.event);
                 if ended == Some(End::Burnt) || (!winner && !attempts) {
                     return Err(self.violated("B6", format!("claim {number} is committed, and nobody did it")));
                 }
@@ -83,7 +85,7 @@ impl Checker<'_> {
             }
             Claimed::Burnt => {
                 let enders = !claim.enders.is_empty() || ended == Some(End::Burnt);
-                claim.ended = Some(End::Burnt);
+                claim.end(End::Burnt, now.event);
                 if winner || !(enders || self.queues[reader.queue].facts.claim_limit.is_some()) {
                     return Err(self.violated("B6", format!("claim {number} is burnt, and nobody gave it back")));
                 }
@@ -266,7 +268,7 @@ impl Checker<'_> {
         let winner = claim.winner.get_or_insert((*id, sequences.clone()));
         let other = winner.0 != *id || winner.1 != sequences;
         let burnt = claim.ended == Some(End::Burnt);
-        claim.ended = Some(End::Committed);
+        claim.end(End::Committed, now);
         let messages = claim.messages.clone().unwrap_or_default();
         if again || elsewhere || other || burnt {
             let what = format!("claim {number} has two outcomes; the last is commit {id} with outputs {sequences:?}");
@@ -292,10 +294,11 @@ impl Checker<'_> {
     pub(super) fn abandoned(&mut self, call: Call, question: &Question<'_>, numbers: &[u64]) -> Judged {
         self.not_fenced(question)?;
         let Ask::Abandon { reader, number } = question.ask else { return Ok(()) };
+        let now = self.now.event;
         let state = &mut self.queues[reader.queue];
         let claim = state.claims.entry((reader.reader, *number)).or_default();
         claim.enders.remove(&call);
-        claim.ended = Some(End::Burnt);
+        claim.end(End::Burnt, now);
         if claim.winner.is_some() || numbers != [*number] {
             return Err(self.violated("B6", format!("claim {number} is burnt ({numbers:?}), and was committed before")));
         }

@@ -102,6 +102,8 @@ pub(super) struct Claim {
     /// Commits and abandons that may have ended it.
     pub(super) enders: BTreeSet<Call>,
     pub(super) ended: Option<End>,
+    /// Since when an answer said that it ended.
+    pub(super) ended_at: usize,
     /// The commit id that won, and the outputs and number it was answered.
     pub(super) winner: Option<(u64, Vec<u64>)>,
     /// Since when that is known.
@@ -110,6 +112,14 @@ pub(super) struct Claim {
     /// Every commit's attempt: id, and whether an answer said that this one did it.
     pub(super) attempts: BTreeMap<Call, u64>,
     pub(super) was_new: bool,
+}
+
+impl Claim {
+    pub(super) fn end(&mut self, how: End, event: usize) {
+        if self.ended.replace(how).is_none() {
+            self.ended_at = event;
+        }
+    }
 }
 
 /// A purge that was not refused.
