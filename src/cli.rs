@@ -5,8 +5,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     clock::ClockArgs, completions::CompletionsArgs, delete::DeleteArgs, drain::DrainArgs, explain::ExplainArgs,
     extend::ExtendArgs, journal::JournalArgs, output::Output, pipeline::PipelineArgs, producer::ProducerArgs,
-    queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, redrive::RedriveArgs, send::SendArgs, serve::ServeArgs,
-    tail::TailArgs, verify::VerifyArgs, worker::WorkerArgs,
+    queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, redrive::RedriveArgs, send::SendArgs,
+    sender::SenderArgs, serve::ServeArgs, tail::TailArgs, verify::VerifyArgs, worker::WorkerArgs,
 };
 
 /// Where a broker listens unless told otherwise.
@@ -114,6 +114,8 @@ pub(crate) enum Verb {
     Reader(ReaderArgs),
     /// Tell or move the time of a broker under a manual clock, for tests.
     Clock(ClockArgs),
+    /// List or forget the producer sessions of a queue.
+    Producer(ProducerArgs),
     /// Verify, show, compact, repair, save or restore the journal of a data directory that no broker has.
     Journal(JournalArgs),
     /// Send a day of messages through a broker and a pool of workers, and prove that it arrived.
@@ -129,5 +131,5 @@ pub(crate) enum Verb {
     Worker(WorkerArgs),
     /// A producer process; started by the pipeline.
     #[command(hide = true)]
-    Producer(ProducerArgs),
+    PipelineProducer(SenderArgs),
 }

@@ -23,6 +23,7 @@ mod reader;
 mod receive;
 mod redrive;
 mod send;
+mod sender;
 mod serve;
 mod simulate;
 mod tail;
@@ -88,7 +89,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Verify(args) => verify::run(&args, &global),
         Verb::Simulate(args) => simulate::run(&args, &global),
         Verb::Worker(args) => worker::run(args).await,
-        Verb::Producer(args) => producer::run(args).await,
+        Verb::Producer(args) => producer::run(args, &global).await,
+        Verb::PipelineProducer(args) => sender::run(args).await,
         Verb::Completions(args) => completions::run(&args),
     }
 }

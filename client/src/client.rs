@@ -5,8 +5,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use lockstep_proto::v1::{
     admin_client::AdminClient, clock_client::ClockClient, dead_letters_client::DeadLettersClient,
-    groups_client::GroupsClient, messages_client::MessagesClient, queues_client::QueuesClient,
-    readers_client::ReadersClient,
+    groups_client::GroupsClient, messages_client::MessagesClient, producers_client::ProducersClient,
+    queues_client::QueuesClient, readers_client::ReadersClient,
 };
 use tonic::{
     Response, Status,
@@ -161,6 +161,10 @@ impl Client {
         MessagesClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
+    }
+
+    pub(crate) fn producers(&self) -> ProducersClient<Channel> {
+        ProducersClient::new(self.channel.clone())
     }
 
     pub(crate) fn readers(&self) -> ReadersClient<Channel> {

@@ -54,10 +54,12 @@ mod open;
 mod producer;
 mod reader;
 mod retry;
+mod session;
 
 pub use lockstep_proto::v1;
 pub use lockstep_proto::v1::{
-    ClaimedMessage, OpenClaim, ParkedGroup, PeekedMessage, QueueDescription, ReaderDescription, StoredValue,
+    ClaimedMessage, OpenClaim, ParkedGroup, PeekedMessage, ProducerDescription, QueueDescription, ReaderDescription,
+    StoredValue,
 };
 pub use tonic::Code;
 
@@ -75,3 +77,4 @@ pub use open::OpenReader;
 pub use producer::{Producer, ProducerBuilder, Ticket};
 pub use reader::BatchReader;
 pub use retry::RetryPolicy;
+pub use session::Session;

@@ -15,7 +15,7 @@ use crate::{
         process::{Killer, Supervised, log_file, ourselves},
         setup::{QUEUE, Run},
     },
-    producer::{ProducerSettings, Report},
+    sender::{ProducerSettings, Report},
 };
 
 /// Messages of one call; with chaos fewer, so that there is more to interrupt.
@@ -98,7 +98,7 @@ fn settings(run: &Run, endpoint: &str, generation: u64, share: u64) -> ProducerS
 
 fn launch(settings: &ProducerSettings, log: &std::path::Path) -> anyhow::Result<Child> {
     let mut command = ourselves()?;
-    command.arg("producer").arg(serde_json::to_string(settings)?);
+    command.arg("pipeline-producer").arg(serde_json::to_string(settings)?);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file(log)?);
     command.spawn().context("cannot start a producer process")
 }

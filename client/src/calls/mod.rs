@@ -6,6 +6,7 @@ mod clock;
 mod dead_letters;
 mod groups;
 mod messages;
+mod producers;
 mod queues;
 mod readers;
 

@@ -17,7 +17,7 @@ pub(super) const MAX_BATCH_ENTRIES: usize = 1_000;
 pub(super) const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 /// What an entry counts in a call: body, attributes and ids (H1).
-pub(super) fn entry_size(entry: &v1::SendEntry) -> usize {
+pub(crate) fn entry_size(entry: &v1::SendEntry) -> usize {
     let value = |it: &v1::MessageAttribute| match &it.value {
         Some(v1::message_attribute::Value::StringValue(text)) => text.len(),
         Some(v1::message_attribute::Value::BinaryValue(bytes)) => bytes.len(),

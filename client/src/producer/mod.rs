@@ -14,13 +14,14 @@ use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use uuid::Uuid;
 
+pub(crate) use self::lanes::entry_size;
 pub use self::ticket::Ticket;
 use self::{
-    lanes::{Entry, Lanes, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, entry_size},
+    lanes::{Entry, Lanes, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES},
     ticket::Room,
 };
 use crate::{
-    Client, Error,
+    Client, Error, Session,
     message::{Message, Sent, content_id},
 };
 
@@ -94,6 +95,16 @@ impl ProducerBuilder {
     pub fn give_up_after(mut self, limit: Duration) -> Self {
         self.give_up_after = Some(limit);
         self
+    }
+
+    /// Opens a session under this name (1 to 80 of `[A-Za-z0-9_-]`) instead: its messages have numbers, and a repeat is
+    /// recognised for ever (B3). `instance` is the caller's own id, fresh for each start of it; another instance of the
+    /// same name fences this one. Of the options only [`ProducerBuilder::generation`] counts.
+    ///
+    /// # Errors
+    /// As [`Client::open_producer`].
+    pub async fn session(self, name: impl Into<String>, instance: impl Into<String>) -> Result<Session, Error> {
+        Session::open(self.client, self.queue, self.generation, name.into(), instance.into()).await
     }
 
     /// The producer. Nothing is asked of the broker before the first send.

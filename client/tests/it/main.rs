@@ -8,3 +8,4 @@ mod fence;
 mod producer;
 mod producer_laws;
 mod reader;
+mod session_laws;
