@@ -15,6 +15,8 @@ mod encoding;
 mod error;
 mod faulty;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod journal;
 mod memory;
 mod rebuild;
