@@ -195,6 +195,26 @@ mod tests {
     }
 
     #[test]
+    fn any_text_is_refused_or_is_the_handle_of_the_receipt_that_it_opens() {
+        let receipts = Receipts::from_key([7; 32]);
+        for mut chance in lockstep_fuzz::tries(20_000) {
+            let mut sealed = || {
+                let numbers = [(); 3].map(|()| chance.u64(..) >> chance.u32(..64));
+                let [generation, sequence, epoch] = numbers;
+                let sequence = SequenceNumber(sequence);
+                Receipt { generation: QueueGeneration(generation), sequence, epoch: Epoch(epoch) }
+            };
+            let sealed = [sealed(), sealed()];
+            let handles = sealed.map(|receipt| receipts.seal(receipt));
+            assert_eq!(receipts.open_handle(&handles[0]), Ok(sealed[0]));
+            let text = lockstep_fuzz::changed_text(&mut chance, &handles);
+            if let Ok(opened) = receipts.open_handle(&text) {
+                assert!(sealed.contains(&opened) && receipts.seal(opened) == text, "{text} opened as {opened:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_cut_key_file_is_refused_with_its_name() {
         let directory = tempfile::tempdir().expect("a directory");
         fs::write(directory.path().join("receipt.key"), [1; 5]).expect("written");

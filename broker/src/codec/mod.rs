@@ -102,4 +102,6 @@ pub fn decode_message(bytes: Bytes) -> Result<wire::StoredMessage, prost::Decode
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

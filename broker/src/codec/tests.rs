@@ -382,7 +382,15 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
     }
 }
 
-fn encoded(events: &[Event]) -> Bytes {
+/// One event of every kind, in any order.
+pub(super) fn frame_of(rng: &mut Rng) -> Vec<Event> {
+    let mut events: Vec<_> = (0..EVENTS).map(|kind| event(rng, kind)).collect();
+    events.extend((0..PIECES).map(|kind| Event::Restored(piece(rng, kind))));
+    rng.shuffle(&mut events);
+    events
+}
+
+pub(super) fn encoded(events: &[Event]) -> Bytes {
     let mut buffer = EventBuffer::default();
     events.iter().for_each(|event| buffer.push(event));
     buffer.finish()
@@ -391,10 +399,7 @@ fn encoded(events: &[Event]) -> Bytes {
 #[test]
 fn every_event_survives_its_encoding() {
     for seed in 0..300 {
-        let mut rng = Rng::with_seed(seed);
-        let mut events: Vec<_> = (0..EVENTS).map(|kind| event(&mut rng, kind)).collect();
-        events.extend((0..PIECES).map(|kind| Event::Restored(piece(&mut rng, kind))));
-        rng.shuffle(&mut events);
+        let events = frame_of(&mut Rng::with_seed(seed));
         assert_eq!(decode_frame(seed, encoded(&events)).as_ref(), Ok(&events), "seed {seed}");
     }
 }
