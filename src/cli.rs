@@ -100,6 +100,8 @@ pub(crate) enum Verb {
     Extend(ExtendArgs),
     /// Look at the messages of a queue without taking them.
     Tail(TailArgs),
+    /// Check a broker and its data directory, each finding with its way out.
+    Doctor(crate::doctor::DoctorArgs),
     /// Turn sends away and let the broker run empty.
     Drain(DrainArgs),
     /// Say why a queue, a group or a message delivers nothing now.

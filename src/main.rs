@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod connect;
 mod delete;
+mod doctor;
 mod drain;
 mod exit;
 mod explain;
@@ -77,6 +78,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Delete(args) => delete::run(args, &global).await,
         Verb::Extend(args) => extend::run(args, &global).await,
         Verb::Tail(args) => tail::run(args, &global).await,
+        Verb::Doctor(args) => doctor::run(args, &global).await,
         Verb::Drain(args) => drain::run(args, &global).await,
         Verb::Explain(args) => explain::run(args, &global).await,
         Verb::Redrive(args) => redrive::run(args, &global).await,

@@ -1,6 +1,6 @@
 //! `lockstep send`: one message from the command line, or one a line from stdin.
 
-use std::io::BufRead as _;
+use std::{io::BufRead as _, time::Duration};
 
 use clap::Args;
 use lockstep_client::{Message, Producer, Sent, v1};
@@ -51,7 +51,10 @@ pub(crate) struct SendArgs {
 /// Sends and tells what became of each message.
 pub(crate) async fn run(args: SendArgs, global: &Global) -> anyhow::Result<()> {
     let client = connect(global).await?;
-    let producer = client.producer(args.queue.as_str()).build();
+    // The producer's own limit is the deduplication window (H11); a person at a terminal has less patience. It gives
+    // a send a second at least: of no time at all nothing could come back.
+    let patience = Duration::from_secs(global.patience.max(1));
+    let producer = client.producer(args.queue.as_str()).give_up_after(patience).build();
     let output = global.output();
     if let Some(body) = &args.body {
         let mut message = args.message(body.as_bytes()).map_err(Usage)?;
@@ -68,7 +71,7 @@ impl SendArgs {
         let message = self.addressed(line)?;
         let message = self.attribute.iter().cloned().fold(message, Message::attribute);
         Ok(match self.delay {
-            Some(seconds) => message.delay(std::time::Duration::from_secs(seconds.into())),
+            Some(seconds) => message.delay(Duration::from_secs(seconds.into())),
             None => message,
         })
     }

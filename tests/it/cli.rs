@@ -154,6 +154,30 @@ fn stdin_is_a_source_and_stops_at_the_bad_line() {
 }
 
 #[test]
+fn a_send_that_gets_no_answer_ends_with_the_patience() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    run(&["--endpoint", &broker.endpoint, "queue", "create", "a.fifo"]);
+    let mut child = lockstep(&["--endpoint", &broker.endpoint, "--patience", "1", "send", "a.fifo", "--group", "g"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = child.stdin.take().unwrap();
+    lines.write_all(b"one\n").unwrap();
+    let mut sent = String::new();
+    std::io::BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut sent).unwrap();
+    assert!(sent.starts_with("#1 "), "{sent}");
+    broker.pause();
+    let began = Instant::now();
+    lines.write_all(b"two\n").unwrap();
+    let (code, _, err) = ended(&child.wait_with_output().unwrap());
+    assert!(code == 3 && err.contains("outcome is unknown") && err.contains("1 messages were sent"), "{code} {err}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+#[test]
 fn exit_codes_say_what_kind_of_failure_it_was() {
     let data = tempfile::tempdir().unwrap();
     let broker = BrokerProcess::start(data.path());

@@ -4,6 +4,7 @@
 
 mod cli;
 mod dead_letters;
+mod doctor;
 mod faults;
 mod golden;
 mod house;
