@@ -3,10 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    clock::ClockArgs, completions::CompletionsArgs, delete::DeleteArgs, drain::DrainArgs, explain::ExplainArgs,
-    extend::ExtendArgs, journal::JournalArgs, output::Output, pipeline::PipelineArgs, producer::ProducerArgs,
-    queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, redrive::RedriveArgs, send::SendArgs,
-    sender::SenderArgs, serve::ServeArgs, tail::TailArgs, verify::VerifyArgs, worker::WorkerArgs,
+    certs::CertsArgs, clock::ClockArgs, completions::CompletionsArgs, delete::DeleteArgs, drain::DrainArgs,
+    explain::ExplainArgs, extend::ExtendArgs, journal::JournalArgs, output::Output, pipeline::PipelineArgs,
+    producer::ProducerArgs, queue::QueueArgs, reader::ReaderArgs, receive::ReceiveArgs, redrive::RedriveArgs,
+    send::SendArgs, sender::SenderArgs, serve::ServeArgs, tail::TailArgs, verify::VerifyArgs, worker::WorkerArgs,
 };
 
 /// Where a broker listens unless told otherwise.
@@ -42,6 +42,18 @@ pub(crate) struct Global {
     /// The broker to talk to.
     #[arg(long, global = true, default_value = "http://127.0.0.1:9324", value_name = "URL")]
     pub(crate) endpoint: String,
+    /// The authority whose brokers are trusted, in PEM; for https endpoints.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_ca: Option<std::path::PathBuf>,
+    /// The certificate that this process shows, in PEM: a client's, or with `serve` the broker's.
+    #[arg(long, global = true, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<std::path::PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, global = true, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<std::path::PathBuf>,
+    /// The token that goes with every call; better as LOCKSTEP_TOKEN, which no process list shows.
+    #[arg(long, global = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
     /// Print one JSON object a line instead of text.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -114,6 +126,8 @@ pub(crate) enum Verb {
     Unpark(crate::park::UnparkArgs),
     /// List, describe, abandon or drop the readers of a queue.
     Reader(ReaderArgs),
+    /// Make certificates for development.
+    Certs(CertsArgs),
     /// Tell or move the time of a broker under a manual clock, for tests.
     Clock(ClockArgs),
     /// List or forget the producer sessions of a queue.

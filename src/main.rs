@@ -1,6 +1,7 @@
 //! The command `lockstep`: one file a verb, each thin: arguments, a library call, text or JSON. Settings come from
 //! flags, the environment or a file (`config`); exit codes are decided in one place (`exit`).
 
+mod certs;
 mod cli;
 mod clock;
 mod completions;
@@ -23,6 +24,7 @@ mod queue;
 mod reader;
 mod receive;
 mod redrive;
+mod security;
 mod send;
 mod sender;
 mod serve;
@@ -71,7 +73,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     let global = cli.global;
     match cli.verb {
-        Verb::Serve(args) => serve::run(args).await,
+        Verb::Serve(args) => serve::run(args, &global).await,
         Verb::Queue(args) => queue::run(args, &global).await,
         Verb::Send(args) => send::run(args, &global).await,
         Verb::Receive(args) => receive::run(args, &global).await,
@@ -85,6 +87,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Park(args) => park::park(args, &global).await,
         Verb::Unpark(args) => park::unpark(args, &global).await,
         Verb::Reader(args) => reader::run(args, &global).await,
+        Verb::Certs(args) => certs::run(&args, &global),
         Verb::Clock(args) => clock::run(args, &global).await,
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,
         Verb::Journal(args) => journal::run(args, &global),

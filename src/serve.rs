@@ -9,15 +9,16 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use lockstep_broker::{Broker, BrokerSettings, ClockChoice, JournalChoice, StartError, StoreKind, Timestamp};
+use lockstep_broker::{Broker, BrokerSettings, ClockChoice, JournalChoice, Security, StartError, StoreKind, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    cli::DEFAULT_ADDRESS,
+    cli::{DEFAULT_ADDRESS, Global},
     exit::{Found, Refused, Usage},
     faults,
     output::{print, say},
     parent,
+    security::{self, SecurityArgs},
 };
 
 /// Flags of `serve`.
@@ -59,6 +60,8 @@ pub(crate) struct ServeArgs {
     /// The seed of the plan's chances.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
+    #[command(flatten)]
+    security: SecurityArgs,
     /// Wait so long for another process to let go of the data directory.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     lock_patience: u64,
@@ -112,7 +115,7 @@ impl ServeArgs {
 }
 
 /// Serves until it is told to stop.
-pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> {
     end_on_panic();
     let inherited = args.listen == "stdin";
     let listener = if inherited { inherited_socket()? } else { bind(&args.listen)? };
@@ -120,12 +123,15 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     if inherited {
         parent::end_with_stdout();
     }
-    let broker = tokio::task::spawn_blocking(move || start(&args)).await??;
+    let security = security::read(&args.security, global)?;
+    security::check(&security, &args.security, address)?;
+    let scheme = if security.tls.is_some() { "https" } else { "http" };
+    let broker = tokio::task::spawn_blocking(move || start(&args, security)).await??;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    print(&format!("listening on http://{address}"))?;
+    print(&format!("listening on {scheme}://{address}"))?;
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -165,7 +171,7 @@ fn inherited_socket() -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-fn start(args: &ServeArgs) -> anyhow::Result<Broker> {
+fn start(args: &ServeArgs, security: Security) -> anyhow::Result<Broker> {
     let on_disk = |kind| JournalChoice::on_disk(args.data.clone(), kind);
     let journal = match args.journal {
         None => on_disk(None),
@@ -179,6 +185,7 @@ fn start(args: &ServeArgs) -> anyhow::Result<Broker> {
         accept_time_jump: args.accept_time_jump,
         clock: args.clock()?,
         force_clock: args.force_clock,
+        security,
         faults: args.faults.as_deref().map(|plan| faults::read(plan, args.seed)).transpose()?,
         ..BrokerSettings::new(journal)
     };

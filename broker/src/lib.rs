@@ -31,6 +31,11 @@ mod writer;
 pub use clock::ManualClock;
 pub use failure::{Failure, Invalid};
 pub use faults::{CallFault, CrashPoint, FaultAction, FaultRule, Faults, Operation, Trigger, operations};
+pub use front::{
+    access::{Right, Tokens},
+    port::Security,
+    tls::{Tls, TlsError, TlsFiles},
+};
 pub use handle::{
     AttributeValue, ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, MessageAttribute, MessageAttributes,
     NewCommit, NewMessage, NewOutput, NewSession, NewTarget, NewValue, Outcomes, Peeked, Pending, ReadValue, Wanted,

@@ -43,6 +43,10 @@ pub const GRPC_MESSAGE_BYTES: usize = 4 << 20;
 pub const CONNECTIONS: usize = 4_096;
 /// Pause after a connection could not be accepted.
 pub const ACCEPT_PAUSE: u64 = 50;
+/// How long a TLS handshake may take.
+pub const HANDSHAKE: u64 = 10_000;
+/// Most TLS handshakes under way; one more ends the oldest.
+pub const HANDSHAKES: usize = 512;
 /// Most concurrent calls of one HTTP/2 connection.
 pub const GRPC_STREAMS: u32 = 1_024;
 /// Bytes of one HTTP/2 stream that may wait to be read. Small on purpose: a stream is stopped by this window before the

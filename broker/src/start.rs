@@ -24,7 +24,7 @@ use tokio::{
 use self::parts::{Ground, Parts, assemble};
 use crate::{
     faults::{CrashPoint, Faults},
-    front::port::{self, Door},
+    front::port::{self, Door, Security},
     handle::Handle,
     identity::Identity,
     limits,
@@ -84,6 +84,8 @@ pub struct BrokerSettings {
     pub force_clock: bool,
     /// Trouble on purpose, for tests.
     pub faults: Option<Faults>,
+    /// TLS and tokens of the port.
+    pub security: Security,
 }
 
 impl BrokerSettings {
@@ -100,6 +102,7 @@ impl BrokerSettings {
             accept_time_jump: false,
             force_clock: false,
             faults: None,
+            security: Security::default(),
         }
     }
 }
@@ -145,6 +148,7 @@ pub struct Broker {
     phase: watch::Sender<Phase>,
     fault: watch::Receiver<Option<Arc<str>>>,
     faults: Option<Faults>,
+    security: Security,
     ended: oneshot::Receiver<()>,
 }
 
@@ -214,7 +218,7 @@ impl Broker {
             spawn("lockstep-follower", fault_in.clone(), move || follower.run())?;
         }
         spawn("lockstep-sequencer", fault_in, move || runtime.block_on(sequencer.run()))?;
-        Ok(Self { handle, phase, fault, faults: settings.faults.clone(), ended })
+        Ok(Self { handle, phase, fault, faults: settings.faults.clone(), security: settings.security.clone(), ended })
     }
 
     /// What a front uses.
@@ -253,7 +257,13 @@ impl Broker {
             tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
         }
         let (close, closing) = watch::channel(Door::Open);
-        let mut server = tokio::spawn(port::serve(self.handle.clone(), self.faults.clone(), listener, closing));
+        let mut server = tokio::spawn(port::serve(
+            self.handle.clone(),
+            self.faults.clone(),
+            self.security.clone(),
+            listener,
+            closing,
+        ));
         let served = tokio::select! {
             () = shutdown => Ok(()),
             () = self.handle.drained() => {

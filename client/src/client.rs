@@ -10,6 +10,7 @@ use lockstep_proto::v1::{
 };
 use tonic::{
     Response, Status,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 
@@ -18,10 +19,14 @@ use crate::{
     error::{Error, Failure},
     producer::ProducerBuilder,
     retry::{self, GaveUp, Limit, Repeat, RetryPolicy, Start},
+    security::{Bearer, Security, hint},
 };
 
 /// The largest message of either direction: twice what the API's limits allow (H1).
 const MAX_WIRE_MESSAGE: usize = 8 * 1024 * 1024;
+
+/// What carries a call: the connection, and the token on it.
+pub(crate) type Wire = InterceptedService<Channel, Bearer>;
 
 /// A broker, as seen by a client. Cheap to clone; clones share one HTTP/2 connection, which is made again by itself
 /// when it breaks. The broker limits the unanswered calls of a connection (long polls count); further ones wait their
@@ -32,6 +37,7 @@ const MAX_WIRE_MESSAGE: usize = 8 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
+    bearer: Bearer,
     endpoint: Arc<str>,
     policy: RetryPolicy,
 }
@@ -42,9 +48,31 @@ pub struct ClientBuilder {
     endpoint: String,
     policy: RetryPolicy,
     connect_timeout: Duration,
+    security: Security,
 }
 
 impl ClientBuilder {
+    /// The authority whose brokers are trusted, in PEM; for `https` endpoints.
+    #[must_use]
+    pub fn tls_ca(mut self, pem: impl Into<String>) -> Self {
+        self.security.ca = Some(pem.into());
+        self
+    }
+
+    /// This client's own certificate and its key, in PEM.
+    #[must_use]
+    pub fn tls_identity(mut self, certificate: impl Into<String>, key: impl Into<String>) -> Self {
+        self.security.identity = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// The token that goes with every call. Over plain `http` anyone on the way can read it.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.security.token = Some(token.into());
+        self
+    }
+
     /// How unanswered calls are tried again.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
@@ -67,9 +95,10 @@ impl ClientBuilder {
         let endpoint = self.endpoint()?;
         let channel = endpoint.connect().await.map_err(|error| Error::Unreachable {
             endpoint: self.endpoint.clone(),
-            message: crate::error::chain(&Status::from_error(error.into())),
+            message: hint(crate::error::chain(&Status::from_error(error.into()))),
         })?;
-        Ok(Client { channel, endpoint: self.endpoint.into(), policy: self.policy })
+        let bearer = self.security.bearer()?;
+        Ok(Client { channel, bearer, endpoint: self.endpoint.into(), policy: self.policy })
     }
 
     /// Connects at the first call; a broker that is still starting is waited for by that call's retries.
@@ -77,15 +106,15 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Protocol`] when the address is malformed.
     pub fn connect_lazy(self) -> Result<Client, Error> {
-        let channel = self.endpoint()?.connect_lazy();
-        Ok(Client { channel, endpoint: self.endpoint.into(), policy: self.policy })
+        let (channel, bearer) = (self.endpoint()?.connect_lazy(), self.security.bearer()?);
+        Ok(Client { channel, bearer, endpoint: self.endpoint.into(), policy: self.policy })
     }
 
     fn endpoint(&self) -> Result<Endpoint, Error> {
         let malformed = |error| Error::Protocol(format!("the endpoint {:?} is malformed: {error}", self.endpoint));
         let address = &self.endpoint;
         let uri = if address.contains("://") { address.clone() } else { format!("http://{address}") };
-        let endpoint = Endpoint::from_shared(uri).map_err(malformed)?;
+        let endpoint = self.security.secured(Endpoint::from_shared(uri).map_err(malformed)?)?;
         // A dead peer is noticed by pings within 15 s. One that hangs answers pings: that is what the limit of a try is
         // for (`RetryPolicy`).
         Ok(endpoint
@@ -103,7 +132,7 @@ impl Client {
     /// A connection to be made, with options. The endpoint is `http://host:port`, or `host:port` alone.
     pub fn builder(endpoint: impl Into<String>) -> ClientBuilder {
         let (policy, connect_timeout) = (RetryPolicy::default(), Duration::from_secs(5));
-        ClientBuilder { endpoint: endpoint.into(), policy, connect_timeout }
+        ClientBuilder { endpoint: endpoint.into(), policy, connect_timeout, security: Security::default() }
     }
 
     /// Connects now, with the default options.
@@ -151,46 +180,50 @@ impl Client {
         ConsumerBuilder::new(self.clone(), queue.into())
     }
 
-    pub(crate) fn queues(&self) -> QueuesClient<Channel> {
-        QueuesClient::new(self.channel.clone())
+    fn wire(&self) -> Wire {
+        InterceptedService::new(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub(crate) fn queues(&self) -> QueuesClient<Wire> {
+        QueuesClient::new(self.wire())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
     }
 
-    pub(crate) fn messages(&self) -> MessagesClient<Channel> {
-        MessagesClient::new(self.channel.clone())
+    pub(crate) fn messages(&self) -> MessagesClient<Wire> {
+        MessagesClient::new(self.wire())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
     }
 
-    pub(crate) fn producers(&self) -> ProducersClient<Channel> {
-        ProducersClient::new(self.channel.clone())
+    pub(crate) fn producers(&self) -> ProducersClient<Wire> {
+        ProducersClient::new(self.wire())
     }
 
-    pub(crate) fn readers(&self) -> ReadersClient<Channel> {
-        ReadersClient::new(self.channel.clone())
+    pub(crate) fn readers(&self) -> ReadersClient<Wire> {
+        ReadersClient::new(self.wire())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
     }
 
-    pub(crate) fn groups(&self) -> GroupsClient<Channel> {
-        GroupsClient::new(self.channel.clone())
+    pub(crate) fn groups(&self) -> GroupsClient<Wire> {
+        GroupsClient::new(self.wire())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
     }
 
-    pub(crate) fn dead_letters(&self) -> DeadLettersClient<Channel> {
-        DeadLettersClient::new(self.channel.clone())
+    pub(crate) fn dead_letters(&self) -> DeadLettersClient<Wire> {
+        DeadLettersClient::new(self.wire())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
     }
 
-    pub(crate) fn admin(&self) -> AdminClient<Channel> {
-        AdminClient::new(self.channel.clone())
+    pub(crate) fn admin(&self) -> AdminClient<Wire> {
+        AdminClient::new(self.wire())
     }
 
-    pub(crate) fn clock(&self) -> ClockClient<Channel> {
-        ClockClient::new(self.channel.clone())
+    pub(crate) fn clock(&self) -> ClockClient<Wire> {
+        ClockClient::new(self.wire())
     }
 
     /// Makes a call under the policy. `wait` is what the broker itself is asked to wait.
@@ -217,7 +250,9 @@ impl Client {
         match gave_up {
             GaveUp::Final(error) => error,
             GaveUp::Unknown(message) => Error::Unavailable { message },
-            GaveUp::Unsent(message) => Error::Unreachable { endpoint: self.endpoint.to_string(), message },
+            GaveUp::Unsent(message) => {
+                Error::Unreachable { endpoint: self.endpoint.to_string(), message: hint(message) }
+            }
         }
     }
 

@@ -54,6 +54,7 @@ mod open;
 mod producer;
 mod reader;
 mod retry;
+mod security;
 mod session;
 
 pub use lockstep_proto::v1;

@@ -13,4 +13,5 @@ mod kill;
 mod load;
 mod pipeline;
 mod power;
+mod security;
 mod world;

@@ -14,9 +14,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::tls::{Handshakes, Tls};
 use crate::limits;
 
 /// How open the door is.
@@ -30,9 +32,40 @@ pub(crate) enum Door {
     Closed,
 }
 
+/// What carries a connection.
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Transport {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+/// Hands a poll to the stream that carries the connection.
+macro_rules! carried {
+    ($connection:expr, $stream:ident => $poll:expr) => {
+        match &mut $connection.stream {
+            Transport::Plain(stream) => {
+                let $stream = Pin::new(stream);
+                $poll
+            }
+            Transport::Tls(stream) => {
+                let $stream = Pin::new(stream.as_mut());
+                $poll
+            }
+        }
+    };
+}
+
 /// A connection that ends when the door is closed, whatever the other side does.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Transport,
     closed: Pin<Box<dyn Future<Output = ()> + Send>>,
     _share: OwnedSemaphorePermit,
 }
@@ -41,6 +74,7 @@ pub(crate) struct Connection {
 pub(crate) fn connections(
     listener: TcpListener,
     door: watch::Receiver<Door>,
+    tls: Option<Tls>,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (accepted, connections) = mpsc::channel(16);
     tokio::spawn(async move {
@@ -48,7 +82,7 @@ pub(crate) fn connections(
         let mut closing = door.clone();
         tokio::select! {
             _ = closing.wait_for(|door| *door >= Door::Closing) => {}
-            () = accept(&listener, &door, &shares, &accepted) => {}
+            () = accept(&listener, &door, &shares, &accepted, tls.as_ref()) => {}
         }
     });
     ReceiverStream::new(connections)
@@ -59,20 +93,36 @@ async fn accept(
     door: &watch::Receiver<Door>,
     shares: &Arc<Semaphore>,
     accepted: &mpsc::Sender<io::Result<Connection>>,
+    tls: Option<&Tls>,
 ) {
-    while let Ok(share) = Arc::clone(shares).acquire_owned().await {
+    let mut handshakes = Handshakes::default();
+    loop {
+        // Without TLS the next one is taken when another has gone; with it, once it has shown who it is.
+        let share = match tls {
+            None => Arc::clone(shares).acquire_owned().await.ok(),
+            Some(_) => None,
+        };
         match listener.accept().await {
             Ok((stream, _)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection without TCP_NODELAY");
                 }
-                let mut door = door.clone();
-                let closed = Box::pin(async move {
-                    // An owner that is gone wants the door closed too.
-                    let _ = door.wait_for(|door| *door == Door::Closed).await;
-                });
-                if accepted.send(Ok(Connection { stream, closed, _share: share })).await.is_err() {
-                    return;
+                match (tls, share) {
+                    (Some(tls), _) => {
+                        let (door, shares, accepted) = (door.clone(), Arc::clone(shares), accepted.clone());
+                        handshakes.begin(tls, stream, move |stream| async move {
+                            let Ok(share) = shares.acquire_owned().await else { return };
+                            // The server is gone when nobody takes it.
+                            let _ = accepted.send(Ok(connection(Transport::Tls(Box::new(stream)), door, share))).await;
+                        });
+                    }
+                    (None, Some(share)) => {
+                        let connection = connection(Transport::Plain(stream), door.clone(), share);
+                        if accepted.send(Ok(connection)).await.is_err() {
+                            return;
+                        }
+                    }
+                    (None, None) => return,
                 }
             }
             Err(error) => {
@@ -84,6 +134,14 @@ async fn accept(
     }
 }
 
+fn connection(stream: Transport, mut door: watch::Receiver<Door>, share: OwnedSemaphorePermit) -> Connection {
+    let closed = Box::pin(async move {
+        // An owner that is gone wants the door closed too.
+        let _ = door.wait_for(|door| *door == Door::Closed).await;
+    });
+    Connection { stream, closed, _share: share }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.closed.as_mut().poll(cx).is_ready() {
@@ -91,21 +149,21 @@ impl AsyncRead for Connection {
             self.closed = Box::pin(std::future::ready(()));
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        carried!(self, stream => stream.poll_read(cx, into))
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        carried!(self, stream => stream.poll_write(cx, bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        carried!(self, stream => stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        carried!(self, stream => stream.poll_shutdown(cx))
     }
 
     fn poll_write_vectored(
@@ -113,11 +171,14 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        carried!(self, stream => stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 }
 
@@ -125,6 +186,6 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        self.stream.tcp().connect_info()
     }
 }

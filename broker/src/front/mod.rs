@@ -1,7 +1,9 @@
 //! The doors of the broker. A front sees the handle and its own conversions, nothing else; never another front. Only
 //! `port` knows them all: they share one listening socket.
 
+pub(crate) mod access;
 mod door;
 mod grpc;
 pub(crate) mod port;
+pub(crate) mod tls;
 mod web;

@@ -12,13 +12,23 @@ use tokio::{net::TcpListener, sync::watch};
 use tonic::{Status, service::Routes, transport::Server};
 
 pub(crate) use super::door::Door;
-use super::{door, grpc, web};
+use super::{access, access::Tokens, door, grpc, tls::Tls, web};
 use crate::{faults::Faults, handle::Handle, limits};
+
+/// Who may come in, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Security {
+    /// TLS on the port; plain text when absent.
+    pub tls: Option<Tls>,
+    /// The tokens that calls need; none when absent.
+    pub tokens: Option<Tokens>,
+}
 
 /// Serves until the door closes and the open calls have ended.
 pub(crate) async fn serve(
     handle: Handle,
     faults: Option<Faults>,
+    security: Security,
     listener: TcpListener,
     door: watch::Receiver<Door>,
 ) -> Result<(), tonic::transport::Error> {
@@ -32,6 +42,11 @@ pub(crate) async fn serve(
         .into_axum_router()
         .merge(web::routes(handle))
         .fallback(unknown);
+    let Security { tls, tokens } = security;
+    let routes = match tokens {
+        Some(tokens) => routes.layer(axum::middleware::from_fn_with_state(tokens, access::check)),
+        None => routes,
+    };
     Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits::GRPC_STREAMS)
@@ -40,7 +55,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(Duration::from_millis(limits::GRPC_KEEPALIVE)))
         .http2_keepalive_timeout(Some(Duration::from_millis(limits::GRPC_KEEPALIVE_TIMEOUT)))
         .add_routes(Routes::from(routes))
-        .serve_with_incoming_shutdown(door::connections(listener, door), closing)
+        .serve_with_incoming_shutdown(door::connections(listener, door, tls), closing)
         .await
 }
 
