@@ -3,13 +3,13 @@
 use std::{io::BufRead as _, time::Duration};
 
 use clap::Args;
-use lockstep_client::{Message, Producer, Sent, v1};
+use lockstep_client::{Client, Error, Message, Producer, Sent, Session, v1};
 
 use crate::{
     cli::Global,
     connect::connect,
     exit::{Found, Usage},
-    output::Output,
+    output::{Output, say},
     pipeline::input::{self, GroupBy, IdBy, Mapping},
 };
 
@@ -18,7 +18,10 @@ const EXAMPLES: &str = "Examples:
   lockstep send orders.fifo --group a --attribute tenant=blue --attribute weight:Number=7 'with attributes'
   seq 100 | lockstep send orders.fifo --group numbers
   lockstep send chats.fifo --group-by conversation_id --id-by conversation_id,turn < day.jsonl
-An id that is not given is the SHA-256 of the body (S3): the same line twice is one message.";
+  lockstep send orders.fifo --group a --producer billing < lines   each line numbered, 1, 2, 3, …
+With --producer a message has the next number of that session (B3): a try that got no answer is repeated under its number,
+however late, and another sender of the same name is fenced. The ids of messages are then optional and not made up.
+Without it, an id that is not given is the SHA-256 of the body (S3): the same line twice is one message.";
 
 /// Flags of `send`.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +49,36 @@ pub(crate) struct SendArgs {
     /// Lines are JSON objects; these fields, joined with `/`, are the deduplication id.
     #[arg(long, value_name = "FIELDS|content", conflicts_with = "id")]
     id_by: Option<IdBy>,
+    /// Send within the session of this producer, from the number after its last on: 1 to 80 of A-Z a-z 0-9 _ - (B3).
+    #[arg(long, value_name = "NAME")]
+    producer: Option<String>,
+}
+
+/// How messages go out.
+enum Sender {
+    /// Under their deduplication ids.
+    Keyed(Producer),
+    /// Under the numbers of a session (B3).
+    Numbered(Box<Session>),
+}
+
+impl Sender {
+    async fn new(args: &SendArgs, client: &Client) -> Result<Self, Error> {
+        let producer = client.producer(args.queue.as_str());
+        let Some(name) = &args.producer else { return Ok(Sender::Keyed(producer.build())) };
+        // Each run is an instance of its own: what a former one left unanswered is either stored or not, and the
+        // broker says where it stopped.
+        let session = producer.session(name, format!("{:032x}", fastrand::u128(..))).await?;
+        say(&format!("{name} stopped at number {}", session.last_number()));
+        Ok(Sender::Numbered(Box::new(session)))
+    }
+
+    async fn send_batch(&mut self, messages: Vec<Message>) -> Vec<Result<Sent, Error>> {
+        match self {
+            Sender::Keyed(producer) => producer.send_batch(messages).await,
+            Sender::Numbered(session) => session.send_batch(messages).await,
+        }
+    }
 }
 
 /// Sends and tells what became of each message.
@@ -55,15 +88,20 @@ pub(crate) async fn run(args: SendArgs, global: &Global) -> anyhow::Result<()> {
     // a send a second at least: of no time at all nothing could come back.
     let patience = Duration::from_secs(global.patience.max(1));
     let producer = client.producer(args.queue.as_str()).give_up_after(patience).build();
+    let mut sender = Sender::new(&args, &client).await?;
     let output = global.output();
     if let Some(body) = &args.body {
         let mut message = args.message(body.as_bytes()).map_err(Usage)?;
         if let Some(id) = &args.id {
             message = message.deduplication_id(id);
         }
-        return show(output, &producer.send(message).await?);
+        let outcomes = sender.send_batch(vec![message]).await;
+        for outcome in outcomes {
+            show(output, &outcome?)?;
+        }
+        return Ok(());
     }
-    send_stdin(&args, &producer, output).await
+    send_stdin(&args, &mut sender, output).await
 }
 
 impl SendArgs {
@@ -85,11 +123,21 @@ impl SendArgs {
             };
             let message = mapping.message(line)?;
             let group = self.group.clone().unwrap_or(message.group);
-            return Ok(Message::new(group, message.body).deduplication_id(message.id));
+            let sent = Message::new(group, message.body);
+            return Ok(if self.names_ids() { sent.deduplication_id(message.id) } else { sent });
         }
         let body = input::body(line)?.to_owned();
-        let id = lockstep_client::content_id(body.as_bytes());
-        Ok(Message::new(self.group.clone().unwrap_or_default(), body).deduplication_id(id))
+        let id = self.names_ids().then(|| lockstep_client::content_id(body.as_bytes()));
+        let message = Message::new(self.group.clone().unwrap_or_default(), body);
+        Ok(match id {
+            Some(id) => message.deduplication_id(id),
+            None => message,
+        })
+    }
+
+    /// In a session a number is key enough, unless ids were asked for: the same line twice is two messages.
+    fn names_ids(&self) -> bool {
+        self.producer.is_none() || self.id_by.is_some()
     }
 }
 
@@ -107,7 +155,7 @@ fn attribute(text: &str) -> Result<v1::MessageAttribute, String> {
 }
 
 /// Lines go out as they come, many in one call when they come fast; a bad line ends it, and what was sent is said.
-async fn send_stdin(args: &SendArgs, producer: &Producer, output: Output) -> anyhow::Result<()> {
+async fn send_stdin(args: &SendArgs, sender: &mut Sender, output: Output) -> anyhow::Result<()> {
     let (lines_in, mut lines) = tokio::sync::mpsc::channel(1_000);
     // Blocking reads of stdin have a thread of their own; it ends with the process.
     std::thread::spawn(move || {
@@ -132,14 +180,19 @@ async fn send_stdin(args: &SendArgs, producer: &Producer, output: Output) -> any
                 }
             }
         }
-        for answer in producer.send_batch(messages).await {
+        let mut failed = None;
+        for answer in sender.send_batch(messages).await {
             match answer {
-                Ok(accepted) => show(output, &accepted)?,
-                Err(error) => {
-                    return Err(anyhow::Error::new(error).context(format!("{sent} messages were sent before")));
+                Ok(accepted) => {
+                    show(output, &accepted)?;
+                    sent += 1;
                 }
+                // What stands behind it in other groups may be stored, and is shown.
+                Err(error) => _ = failed.get_or_insert(error),
             }
-            sent += 1;
+        }
+        if let Some(error) = failed {
+            return Err(anyhow::Error::new(error).context(format!("{sent} messages were sent")));
         }
         if let Some(bad) = bad {
             return Err(Found(format!("{bad}; {sent} messages were sent before it")).into());

@@ -159,6 +159,16 @@ fn a_send_that_gets_no_answer_ends_with_the_patience() {
     let broker = BrokerProcess::start(data.path());
     run(&["--endpoint", &broker.endpoint, "queue", "create", "a.fifo"]);
     let mut child = lockstep(&["--endpoint", &broker.endpoint, "--patience", "1", "send", "a.fifo", "--group", "g"])
+fn a_named_producer_numbers_what_it_sends_and_goes_on_where_it_stopped() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    assert_eq!(with(&["queue", "create", "a.fifo"]).0, 0);
+    let send = ["send", "a.fifo", "--group", "g", "--producer", "billing"];
+    let (code, _, err) = with(&[&send[..], &["same"]].concat());
+    assert!(code == 0 && err.contains("billing stopped at number 0"), "{code} {err}");
+    let lines = ["--endpoint", &broker.endpoint];
+    let mut child = lockstep(&[&lines[..], &send].concat())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -175,6 +185,18 @@ fn a_send_that_gets_no_answer_ends_with_the_patience() {
     let (code, _, err) = ended(&child.wait_with_output().unwrap());
     assert!(code == 3 && err.contains("outcome is unknown") && err.contains("1 messages were sent"), "{code} {err}");
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    child.stdin.take().unwrap().write_all(b"same\nsame\n").unwrap();
+    let (code, out, err) = ended(&child.wait_with_output().unwrap());
+    assert!(code == 0 && err.contains("billing stopped at number 1"), "{code} {err}");
+    assert!(out.lines().count() == 2 && !out.contains("duplicate"), "{out}");
+    let (_, out, _) = with(&["producer", "list", "a.fifo", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&shown["producer"], &shown["last_number"]), (&"billing".into(), &3.into()));
+    let (code, _, err) = with(&["send", "a.fifo", "--group", "g", "--producer", "no spaces", "x"]);
+    assert!(code == 4 && err.contains("B3"), "{code} {err}");
+    assert_eq!(with(&["producer", "forget", "a.fifo", "billing", "--epoch", "999"]).0, 4);
+    assert_eq!(with(&["producer", "forget", "a.fifo", "billing"]).0, 0);
+    assert_eq!(with(&["producer", "list", "a.fifo"]).1, "");
 }
 
 #[test]
