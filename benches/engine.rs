@@ -8,7 +8,7 @@ use std::time::Instant;
 use lockstep_engine::{
     AttributeChanges, Engine,
     command::{Command, Context, CreateQueue, Delete, QueueRef, Receive, Send, SendEntry, Space},
-    words::{DeduplicationKey, GroupId, QueueName, Receipt, Timestamp},
+    words::{DeduplicationKey, GroupId, QueueName, Receipt, Tags, Timestamp},
 };
 
 const RUNS: usize = 5;
@@ -43,7 +43,7 @@ impl Bench {
 fn lives_a_second(groups: u64, batch: u64) -> f64 {
     let mut bench = Bench { engine: Engine::new(), now: 1 };
     let name = QueueName::parse("bench.fifo").expect("a queue name");
-    bench.apply(&CreateQueue { name: name.clone(), attributes: AttributeChanges::default() });
+    bench.apply(&CreateQueue { name: name.clone(), attributes: AttributeChanges::default(), tags: Tags::default() });
     let queue = QueueRef { name, generation: None };
     let groups: Vec<GroupId> =
         (0..groups).map(|group| GroupId::parse(&format!("g{group}")).expect("a group id")).collect();

@@ -102,6 +102,8 @@ pub(crate) enum Verb {
     Serve(ServeArgs),
     /// Create, list, describe, change, purge or delete queues.
     Queue(QueueArgs),
+    /// Show, add or remove the tags of a queue.
+    Tag(crate::tag::TagArgs),
     /// Send messages: one from the command line, or one a line from stdin.
     Send(SendArgs),
     /// Receive messages.

@@ -29,6 +29,7 @@ mod send;
 mod sender;
 mod serve;
 mod simulate;
+mod tag;
 mod tail;
 mod verify;
 mod worker;
@@ -79,6 +80,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Receive(args) => receive::run(args, &global).await,
         Verb::Delete(args) => delete::run(args, &global).await,
         Verb::Extend(args) => extend::run(args, &global).await,
+        Verb::Tag(args) => tag::run(args, &global).await,
         Verb::Tail(args) => tail::run(args, &global).await,
         Verb::Doctor(args) => doctor::run(args, &global).await,
         Verb::Drain(args) => drain::run(args, &global).await,

@@ -37,6 +37,9 @@ enum QueueVerb {
         queue: String,
         #[command(flatten)]
         attributes: AttributeArgs,
+        /// A tag, at most 50; those of a queue that is there stay as they are (L12).
+        #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = crate::tag::pair)]
+        tags: Vec<(String, String)>,
     },
     /// List queues by name.
     List {
@@ -265,8 +268,9 @@ pub(crate) async fn run(args: QueueArgs, global: &Global) -> anyhow::Result<()> 
     let client = connect(global).await?;
     let output = global.output();
     match args.verb {
-        QueueVerb::Create { queue, attributes } => {
-            let made = client.create_queue(&queue, attributes.given()).await?;
+        QueueVerb::Create { queue, attributes, tags } => {
+            let tags = crate::tag::tags(tags)?;
+            let made = client.create_tagged_queue(&queue, attributes.given(), &tags).await?;
             let shown = serde_json::json!({
                 "queue": queue, "queue_generation": made.queue_generation, "created": made.created
             });

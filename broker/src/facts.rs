@@ -20,6 +20,7 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
         | Event::Resumed { .. }
         | Event::QueueCreated { .. }
         | Event::QueueChanged { .. }
+        | Event::QueueTagged { .. }
         | Event::QueuePurged { .. }
         | Event::QueueDeleted { .. }
         | Event::DelaysElapsed { .. }
@@ -75,6 +76,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         Event::Ticked { .. }
         | Event::Resumed { .. }
         | Event::QueueCreated { .. }
+        | Event::QueueTagged { .. }
         | Event::MessagesReceived { .. }
         | Event::AttemptNoted { .. }
         | Event::KeysForgotten { .. }
@@ -131,6 +133,7 @@ fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration, Kind, u64)
         | Event::Resumed { .. }
         | Event::QueueCreated { .. }
         | Event::QueueChanged { .. }
+        | Event::QueueTagged { .. }
         | Event::QueuePurged { .. }
         | Event::QueueDeleted { .. }
         | Event::VisibilityChanged { .. }

@@ -37,6 +37,8 @@ impl From<WordError> for Invalid {
             "message group id" => ("MESSAGE_GROUP_ID_INVALID", "L5"),
             "message deduplication id" => ("MESSAGE_DEDUPLICATION_ID_INVALID", "L5"),
             "receive request attempt id" => ("RECEIVE_ATTEMPT_ID_INVALID", "L5"),
+            "tag key" => ("TAG_KEY_INVALID", "L12"),
+            "tag value" => ("TAG_VALUE_INVALID", "L12"),
             "value key" => ("VALUE_KEY_INVALID", "B1"),
             _ => ("NAME_INVALID", "B6"),
         };

@@ -132,6 +132,25 @@ fn log_lines_can_be_json() {
 }
 
 #[test]
+fn tags_are_given_shown_and_removed_on_the_command_line() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    assert_eq!(with(&["queue", "create", "a.fifo", "--tag", "team=blue", "--tag", "stage="]).0, 0);
+    assert_eq!(with(&["tag", "a.fifo"]).1, "stage=\nteam=blue\n");
+    let (code, out, err) = with(&["tag", "a.fifo", "team=red=ish", "cost=7", "--remove", "stage", "nobody", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code} {err}"));
+    assert_eq!(shown, serde_json::json!({ "queue": "a.fifo", "tags": { "cost": "7", "team": "red=ish" } }));
+    assert!(with(&["tag", "a.fifo", "--remove", "cost", "team"]).1.contains("no tags"));
+    let (code, _, err) = with(&["tag", "a.fifo", "=x"]);
+    assert!(code == 4 && err.contains("L12"), "{code} {err}");
+    let (code, _, err) = with(&["tag", "a.fifo", "a=1", "a=2"]);
+    assert!(code == 2 && err.contains("twice"), "{code} {err}");
+    assert_eq!(with(&["tag", "a.fifo", "plain"]).0, 2);
+    assert_eq!(with(&["tag", "none.fifo"]).0, 4);
+}
+
+#[test]
 fn stdin_is_a_source_and_stops_at_the_bad_line() {
     let data = tempfile::tempdir().unwrap();
     let broker = BrokerProcess::start(data.path());

@@ -3,14 +3,16 @@
 //! a [`Decision`] names.
 
 mod parking;
+mod tags;
 
 pub use parking::{Park, Unpark};
+pub use tags::{TagQueue, UntagQueue};
 
 use crate::{
     AttributeChanges, Event, Rejected, State,
     words::{
         AttemptKey, BodyOwner, BodyRef, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
-        QueueGeneration, QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, Timestamp, ValueKey,
+        QueueGeneration, QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, Tags, Timestamp, ValueKey,
     },
 };
 
@@ -101,6 +103,8 @@ pub struct CreateQueue {
     pub name: QueueName,
     /// What was given explicitly; the rest gets defaults.
     pub attributes: AttributeChanges,
+    /// Its tags; those of a queue that is there stay as they are (L12).
+    pub tags: Tags,
 }
 
 /// Changes attributes of a queue.

@@ -12,4 +12,5 @@ mod producers;
 pub(crate) mod readers;
 mod receive;
 mod send;
+mod tags;
 mod visibility;

@@ -69,7 +69,9 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
         group: group.clone(),
         at: *at,
     });
+    let tags = (!queue.tags.is_empty()).then(|| Restored::Tags { queue: generation, tags: queue.tags.clone() });
     std::iter::once(head)
+        .chain(tags)
         .chain(parked)
         .chain(distilled_messages(queue))
         .chain(keys)

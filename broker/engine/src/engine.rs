@@ -11,7 +11,8 @@ use crate::{
     reply::Rejected,
     view::{ClaimContents, ParkedGroup, PeekedMessage, ProducerView, QueueView, ReaderView, StoredValue, TimeJump},
     words::{
-        BodyOwner, BodyRef, ClaimNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber, Timestamp,
+        BodyOwner, BodyRef, ClaimNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber, Tags,
+        Timestamp,
     },
 };
 
@@ -135,6 +136,14 @@ impl Engine {
         self.state.describe(queue)
     }
 
+    /// A queue's tags (L12).
+    ///
+    /// # Errors
+    /// [`Rejected::QueueNotFound`], [`Rejected::QueueGenerationChanged`].
+    pub fn tags(&self, queue: &QueueRef) -> Result<Tags, Rejected> {
+        self.state.find(queue).map(|queue| queue.tags.clone())
+    }
+
     /// Queues in the order of their names: those with the prefix, after a name, at most `max`.
     #[must_use]
     pub fn queues(&self, prefix: &str, after: &str, max: usize) -> Vec<QueueView> {
@@ -219,12 +228,12 @@ impl Engine {
         self.state.producers(queue, after, max)
     }
 
-    /// The readers of a queue, by name.
+    /// The readers of a queue, by name: those after a name, at most `max`.
     ///
     /// # Errors
     /// When the queue is not there, or not strict.
-    pub fn readers(&self, queue: &QueueRef) -> Result<Vec<ReaderView>, Rejected> {
-        self.state.readers(queue)
+    pub fn readers(&self, queue: &QueueRef, after: &str, max: usize) -> Result<Vec<ReaderView>, Rejected> {
+        self.state.readers(queue, after, max)
     }
 
     /// One reader.

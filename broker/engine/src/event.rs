@@ -7,7 +7,7 @@ use crate::{
     reply::{Accepted, Origin},
     words::{
         ActiveTime, AttemptKey, BodyOwner, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch,
-        GroupId, Label, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp, ValueKey,
+        GroupId, Label, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Tags, Timestamp, ValueKey,
     },
 };
 
@@ -112,6 +112,11 @@ pub enum Event {
         queue: QueueGeneration,
         attributes: Attributes,
         at: Timestamp,
+    },
+    /// These are its tags from now on (L12).
+    QueueTagged {
+        queue: QueueGeneration,
+        tags: Tags,
     },
     QueuePurged {
         queue: QueueGeneration,
@@ -335,6 +340,11 @@ pub enum Restored {
         queue: QueueGeneration,
         group: GroupId,
         at: Timestamp,
+    },
+    /// Only of a queue that has any.
+    Tags {
+        queue: QueueGeneration,
+        tags: Tags,
     },
     Key {
         queue: QueueGeneration,

@@ -51,6 +51,7 @@ impl State {
                     self.retime(*queue)?;
                 }
             }
+            Event::QueueTagged { queue, tags } => self.queues.get_mut(queue)?.tags.clone_from(tags),
             Event::QueuePurged { queue } => self.purge(*queue)?,
             Event::QueueDeleted { queue } => self.delete_queue(*queue)?,
             Event::MessageSent { queue, sequence, delayed_until, .. } => {

@@ -1,6 +1,7 @@
 //! What is true of every state. Checked after recovery, and by the tests after every step.
 
 use crate::{
+    limits,
     state::{
         Due, State,
         message::{Hold, Message},
@@ -29,6 +30,7 @@ impl State {
             ensure!(self.names.get(name) == Some(&queue.generation), "{name}: not reachable by its name");
             ensure!(queue.generation <= self.last_generation, "{name}: generation from the future");
             check_messages(queue).and_then(|()| check_groups(queue)).map_err(|what| format!("{name}: {what}"))?;
+            ensure!(queue.tags.len() <= limits::TAGS, "{name}: {} tags", queue.tags.len());
             queue.producers.check(queue.last_epoch).map_err(|what| format!("{name}: {what}"))?;
             dues += self.check_readers(queue).map_err(|what| format!("{name}: {what}"))?;
             dues += self.check_leases(queue).map_err(|what| format!("{name}: {what}"))?;

@@ -7,7 +7,7 @@
 //!
 //! let mut engine = Engine::new();
 //! let context = Context { now: Timestamp(1), frame: 1, next_body: 0, space: Space::UNLIMITED };
-//! let create = CreateQueue { name: QueueName::parse("orders.fifo")?, attributes: Default::default() };
+//! let create = CreateQueue { name: QueueName::parse("orders.fifo")?, attributes: Default::default(), tags: Default::default() };
 //! let decision = engine.decide(&create, &context);
 //! decision.events.iter().for_each(|event| engine.evolve(event));
 //! assert!(decision.reply.is_ok_and(|queue| queue.created));

@@ -8,6 +8,12 @@ pub const ID_LENGTH: usize = 128;
 pub const VALUE_KEY_LENGTH: usize = 256;
 /// Most entries of a batch (H1).
 pub const BATCH_ENTRIES: usize = 1_000;
+/// Most tags of a queue (L12).
+pub const TAGS: usize = 50;
+/// Longest key of a tag, in characters (L12).
+pub const TAG_KEY_CHARACTERS: usize = 128;
+/// Longest value of a tag, in characters; it may be empty (L12).
+pub const TAG_VALUE_CHARACTERS: usize = 256;
 /// Most bytes of bodies and ids in one request, and the largest message (H1, L2).
 pub const REQUEST_BYTES: u64 = 1 << 20;
 /// Smallest value of the attribute `maximum_message_size_bytes` (L2).

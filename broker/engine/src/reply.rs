@@ -66,6 +66,9 @@ pub enum Rejected {
     /// The cap on sessions.
     #[error("the queue has 1,000 producer sessions, and none is forgotten by itself; forget one first (B3)")]
     TooManyProducers,
+    /// L12.
+    #[error("a queue has at most 50 tags, and this one would have {tags}; remove some first (L12)")]
+    TooManyTags { tags: usize },
     /// H5.
     #[error("no space is left for new messages; receive and delete some, or give the journal more (H5)")]
     StorageFull,

@@ -342,9 +342,10 @@ impl State {
         Ok(later.take(max).map(view).collect())
     }
 
-    pub(crate) fn readers(&self, queue: &QueueRef) -> Result<Vec<ReaderView>, Rejected> {
+    pub(crate) fn readers(&self, queue: &QueueRef, after: &str, max: usize) -> Result<Vec<ReaderView>, Rejected> {
         let queue = self.find_strict(queue)?;
-        Ok(queue.readers.iter().map(|(name, reader)| reader_view(queue, name, reader)).collect())
+        let later = queue.readers.iter().filter(|(name, _)| name.as_str() > after);
+        Ok(later.take(max).map(|(name, reader)| reader_view(queue, name, reader)).collect())
     }
 
     pub(crate) fn reader(&self, queue: &QueueRef, name: &Label) -> Result<ReaderView, Rejected> {

@@ -1,7 +1,7 @@
 //! The words of the engine: identifiers, instants and places, parsed once at the edge and trusted from then on.
 //! No rule of delivery lives here, and nothing here is serializable: the codec maps these types.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::limits;
 
@@ -78,6 +78,14 @@ fn is_value_key(text: &str) -> bool {
     (1..=limits::VALUE_KEY_LENGTH).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
+fn is_tag_key(text: &str) -> bool {
+    (1..=limits::TAG_KEY_CHARACTERS).contains(&text.chars().count())
+}
+
+fn is_tag_value(text: &str) -> bool {
+    text.chars().count() <= limits::TAG_VALUE_CHARACTERS
+}
+
 text_word!(
     /// The name of a FIFO queue (L1).
     QueueName, "queue name", is_queue_name,
@@ -108,6 +116,20 @@ text_word!(
     ValueKey, "value key", is_value_key,
     "1 to 256 bytes without control characters (B1)"
 );
+
+text_word!(
+    /// The key of a queue's tag (L12).
+    TagKey, "tag key", is_tag_key,
+    "1 to 128 characters (L12)"
+);
+text_word!(
+    /// The value of a queue's tag (L12).
+    TagValue, "tag value", is_tag_value,
+    "0 to 256 characters (L12)"
+);
+
+/// The tags of a queue, at most [`limits::TAGS`] (L12). They decide nothing.
+pub type Tags = BTreeMap<TagKey, TagValue>;
 
 impl ValueKey {
     /// Sorts before every key; it is none itself.

@@ -22,6 +22,9 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::Resumed(it) => Ok(Event::Resumed { at: Timestamp(it.at), gap: it.gap }),
         Fact::QueueCreated(it) => queue_created(&it),
         Fact::QueueChanged(it) => queue_changed(&it),
+        Fact::QueueTagged(it) => {
+            Ok(Event::QueueTagged { queue: QueueGeneration(it.queue), tags: words::read_tags(&it.tags)? })
+        }
         Fact::QueuePurged(it) => Ok(Event::QueuePurged { queue: QueueGeneration(it.queue) }),
         Fact::QueueDeleted(it) => Ok(Event::QueueDeleted { queue: QueueGeneration(it.queue) }),
         Fact::MessageSent(it) => sent(&it),
@@ -85,6 +88,7 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::RestoredMessage(it) => restored::message(&it).map(Event::Restored),
         Fact::RestoredFreeGroup(it) => restored::free_group(&it).map(Event::Restored),
         Fact::RestoredParkedGroup(it) => restored::parked_group(&it).map(Event::Restored),
+        Fact::RestoredTags(it) => restored::tags(&it).map(Event::Restored),
         Fact::RestoredKey(it) => restored::key(&it).map(Event::Restored),
         Fact::RestoredAttempt(it) => restored::attempt(&it).map(Event::Restored),
         Fact::RestoredReader(it) => restored::reader(&it).map(Event::Restored),

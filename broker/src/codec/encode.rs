@@ -29,6 +29,9 @@ fn fact(event: &Event) -> Fact {
             let attributes = Some(words::attributes(attributes));
             Fact::QueueChanged(wire::QueueChanged { queue: queue.0, attributes, at: at.0 })
         }
+        Event::QueueTagged { queue, tags } => {
+            Fact::QueueTagged(wire::QueueTagged { queue: queue.0, tags: words::tags(tags) })
+        }
         Event::QueuePurged { queue } => Fact::QueuePurged(wire::QueuePurged { queue: queue.0 }),
         Event::QueueDeleted { queue } => Fact::QueueDeleted(wire::QueueDeleted { queue: queue.0 }),
         Event::MessageSent { queue, sequence, group, key, key_expires_at, body, at, delayed_until } => {

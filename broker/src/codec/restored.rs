@@ -66,6 +66,9 @@ pub(super) fn fact(piece: &Restored) -> Fact {
             let group = group.to_string();
             Fact::RestoredParkedGroup(wire::RestoredParkedGroup { queue: queue.0, group, at: at.0 })
         }
+        Restored::Tags { queue, tags } => {
+            Fact::RestoredTags(wire::RestoredTags { queue: queue.0, tags: words::tags(tags) })
+        }
         Restored::Key { queue, key, sequence, expires_at } => {
             let (key, expires_at_active) = (words::digest_bytes(key.0), expires_at.0);
             Fact::RestoredKey(wire::RestoredKey { queue: queue.0, key, sequence: sequence.0, expires_at_active })
@@ -215,6 +218,10 @@ pub(super) fn free_group(it: &wire::RestoredFreeGroup) -> Result<Restored, Fault
 pub(super) fn parked_group(it: &wire::RestoredParkedGroup) -> Result<Restored, Fault> {
     let (queue, at) = (QueueGeneration(it.queue), Timestamp(it.at));
     Ok(Restored::ParkedGroup { queue, group: words::group(&it.group)?, at })
+}
+
+pub(super) fn tags(it: &wire::RestoredTags) -> Result<Restored, Fault> {
+    Ok(Restored::Tags { queue: QueueGeneration(it.queue), tags: words::read_tags(&it.tags)? })
 }
 
 pub(super) fn key(it: &wire::RestoredKey) -> Result<Restored, Fault> {

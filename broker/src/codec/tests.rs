@@ -10,8 +10,8 @@ use lockstep_engine::{
     reply::{Accepted, Origin},
     words::{
         ActiveTime, AttemptKey, BodyOwner, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch,
-        GroupId, Label, Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Timestamp,
-        ValueKey,
+        GroupId, Label, Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, TagKey, TagValue,
+        Tags, Timestamp, ValueKey,
     },
 };
 
@@ -110,6 +110,14 @@ fn accepted(rng: &mut Rng) -> Accepted {
     Accepted { generation: queue(rng), sequence: sequence(rng), duplicate: rng.bool() }
 }
 
+fn tags(rng: &mut Rng) -> Tags {
+    let tag = |rng: &mut Rng| {
+        let value = if rng.bool() { String::new() } else { format!("ü=, {}", text(rng, 200)) };
+        (TagKey::parse(&text(rng, 128)).expect("a key"), TagValue::parse(&value).expect("a value"))
+    };
+    list(rng, tag).into_iter().collect()
+}
+
 fn owner(rng: &mut Rng) -> BodyOwner {
     if rng.bool() {
         return BodyOwner::Message(sequence(rng));
@@ -187,7 +195,7 @@ fn outcomes(rng: &mut Rng) -> Outcomes {
     Outcomes { returned, parked, at: at(rng), letters: rng.bool().then(|| letters(rng)) }
 }
 
-const EVENTS: u8 = 31;
+const EVENTS: u8 = 32;
 
 /// One event of each kind; the compiler's exhaustive matches in `encode` see to it that none is forgotten there.
 fn event(rng: &mut Rng, kind: u8) -> Event {
@@ -296,6 +304,7 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
         23 => Event::NumbersUsed { queue, epoch: epoch(r), first: send_number(r), uses: list(r, used) },
         24 => Event::ProducerForgotten { queue, epoch: epoch(r) },
         28 => Event::GroupParked { queue, group: group(r), at: at(r) },
+        30 => Event::QueueTagged { queue, tags: tags(r) },
         29 => Event::GroupsUnparked { queue, groups: list(r, group) },
         _ => Event::ValuesCommitted {
             queue,
@@ -308,7 +317,7 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
     }
 }
 
-const PIECES: u8 = 13;
+const PIECES: u8 = 14;
 
 fn piece(rng: &mut Rng, kind: u8) -> Restored {
     let (queue, r) = (queue(rng), rng);
@@ -377,6 +386,7 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
             last: send_number(r),
             uses: list(r, used),
         },
+        12 => Restored::Tags { queue, tags: tags(r) },
         11 => Restored::ParkedGroup { queue, group: group(r), at: at(r) },
         _ => Restored::PastCommit { queue, id: label(r), digest: digest(r), outputs: list(r, accepted) },
     }

@@ -8,7 +8,7 @@ use lockstep_engine::{
     reply::{Accepted, Origin},
     words::{
         BodyOwner, BodyRef, Epoch, GroupId, Label, Position, QueueGeneration, QueueName, ReaderId, SequenceNumber,
-        Timestamp, ValueKey, WordError,
+        TagKey, TagValue, Tags, Timestamp, ValueKey, WordError,
     },
 };
 use lockstep_proto::storage as wire;
@@ -128,6 +128,14 @@ pub(super) fn read_outcomes(outcomes: Option<&wire::Outcomes>) -> Result<Outcome
         at: Timestamp(outcomes.at),
         letters: outcomes.letters.as_ref().map(read_letters).transpose()?,
     })
+}
+
+pub(super) fn tags(tags: &Tags) -> Vec<wire::Tag> {
+    tags.iter().map(|(key, value)| wire::Tag { key: key.to_string(), value: value.to_string() }).collect()
+}
+
+pub(super) fn read_tags(tags: &[wire::Tag]) -> Result<Tags, Fault> {
+    tags.iter().map(|tag| Ok((word(TagKey::parse(&tag.key))?, word(TagValue::parse(&tag.value))?))).collect()
 }
 
 fn word<T>(parsed: Result<T, WordError>) -> Result<T, Fault> {

@@ -13,6 +13,7 @@ mod pending;
 mod places;
 mod producers;
 mod readers;
+mod tags;
 
 use std::sync::Arc;
 

@@ -134,12 +134,12 @@ impl Handle {
         self.command(command).await
     }
 
-    /// The readers of a queue, by name.
+    /// The readers of a queue by name, at most `max`, after the name `after` (L13).
     ///
     /// # Errors
     /// The queue is not there, or not strict.
-    pub async fn readers(&self, queue: QueueRef) -> Result<Vec<ReaderView>, Failure> {
-        self.read(move |engine, _| Ok(engine.readers(&queue)?)).await
+    pub async fn readers(&self, queue: QueueRef, after: String, max: usize) -> Result<Vec<ReaderView>, Failure> {
+        self.read(move |engine, _| Ok(engine.readers(&queue, &after, max)?)).await
     }
 
     /// One reader.

@@ -106,7 +106,7 @@ async fn policies_that_mean_nothing_are_refused_with_their_rule() {
         (allow(v1::RedrivePermission::ByQueue, 11), Code::InvalidArgument, "ATTRIBUTE_INVALID"),
     ];
     for (attributes, code, wanted) in cases {
-        let request = v1::CreateQueueRequest { queue: Q.into(), attributes: Some(attributes) };
+        let request = v1::CreateQueueRequest { queue: Q.into(), attributes: Some(attributes), tags: Vec::new() };
         let status = broker.queues.create_queue(request).await.expect_err(wanted);
         assert_eq!((status.code(), reason(&status).0.as_str()), (code, wanted), "{status}");
     }
@@ -115,7 +115,7 @@ async fn policies_that_mean_nothing_are_refused_with_their_rule() {
         attributes: Some(allow(v1::RedrivePermission::DenyAll, 0)),
     };
     broker.queues.set_queue_attributes(request).await.expect("changed");
-    let request = v1::CreateQueueRequest { queue: Q.into(), attributes: Some(attributes(3)) };
+    let request = v1::CreateQueueRequest { queue: Q.into(), attributes: Some(attributes(3)), tags: Vec::new() };
     let status = broker.queues.create_queue(request).await.expect_err("denied");
     assert_eq!((status.code(), reason(&status).0.as_str()), (Code::FailedPrecondition, "REDRIVE_NOT_ALLOWED"));
     broker.stop().await.expect("a clean end");

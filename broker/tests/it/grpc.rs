@@ -95,7 +95,7 @@ async fn what_means_nothing_is_refused_with_its_rule() {
         assert_eq!((status.code(), found.as_str(), facts["rule"].as_str()), (Code::InvalidArgument, wanted, rule));
         assert!(status.message().contains(rule), "{}", status.message());
     }
-    let name = v1::CreateQueueRequest { queue: "orders".into(), attributes: None };
+    let name = v1::CreateQueueRequest { queue: "orders".into(), attributes: None, tags: Vec::new() };
     let status = broker.queues.create_queue(name).await.expect_err("no .fifo");
     assert_eq!(reason(&status).0, "QUEUE_NAME_INVALID");
     let wait = v1::ReceiveRequest { queue: Q.into(), wait_seconds: Some(21), ..v1::ReceiveRequest::default() };
@@ -145,7 +145,7 @@ async fn refusals_have_codes_reasons_and_facts() {
     assert_eq!((status.code(), reason(&status).0.as_str()), (Code::NotFound, "QUEUE_NOT_FOUND"));
     let generation = broker.create(Q, v1::QueueAttributes::default()).await;
     let other = v1::QueueAttributes { visibility_timeout_seconds: Some(5), ..v1::QueueAttributes::default() };
-    let create = v1::CreateQueueRequest { queue: Q.into(), attributes: Some(other) };
+    let create = v1::CreateQueueRequest { queue: Q.into(), attributes: Some(other), tags: Vec::new() };
     let status = broker.queues.create_queue(create).await.expect_err("differs");
     assert_eq!((status.code(), reason(&status).0.as_str()), (Code::AlreadyExists, "QUEUE_EXISTS"));
     assert_eq!(reason(&status).1["attribute"], "VisibilityTimeout");

@@ -19,4 +19,5 @@ mod stepped;
 mod stopping;
 mod streams;
 mod support;
+mod tags;
 mod travel;

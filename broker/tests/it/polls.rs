@@ -8,7 +8,7 @@ use lockstep_engine::{
         SetQueueAttributes,
     },
     reply::{Claimed, ReaderOpened},
-    words::{AttemptKey, ClaimNumber, SequenceNumber},
+    words::{AttemptKey, ClaimNumber, SequenceNumber, Tags},
 };
 
 use crate::support::{create, glance, label, park, queue, receive, send, with_clock};
@@ -67,7 +67,7 @@ async fn r2_the_end_of_a_delay_wakes() {
     let handle = broker.handle();
     let delay = |delay| AttributeChanges { delay: Some(delay), ..AttributeChanges::default() };
     let name = queue(Q).name;
-    handle.create_queue(CreateQueue { name, attributes: delay(15_000) }).await.expect("created");
+    handle.create_queue(CreateQueue { name, attributes: delay(15_000), tags: Tags::default() }).await.expect("created");
     send(handle, Q, "g", "1").await;
     let mut poll = park(handle, handle.receive(receive(Q, 1), Some(20_000))).await;
     clock.advance(14_999);
@@ -278,7 +278,7 @@ async fn what_a_claim_gives_back_after_its_retention_reaches_nobody() {
     let handle = broker.handle();
     let attributes = AttributeChanges { retention: Some(60_000), ..AttributeChanges::default() };
     let name = queue(Q).name;
-    handle.create_queue(CreateQueue { name, attributes }).await.expect("created");
+    handle.create_queue(CreateQueue { name, attributes, tags: Tags::default() }).await.expect("created");
     send(handle, Q, "g", "old").await;
     let generation = Some(opened(handle).await.generation);
     let reader = ReaderRef { queue: queue(Q), name: label("pool"), generation };

@@ -10,7 +10,7 @@ use lockstep_engine::{
     AttributeChanges,
     command::{CreateQueue, QueueRef, Receive},
     reply::Accepted,
-    words::{DeduplicationId, GroupId, Label, QueueName, Timestamp},
+    words::{DeduplicationId, GroupId, Label, QueueName, Tags, Timestamp},
 };
 use lockstep_proto::v1::{
     self, messages_client::MessagesClient, producers_client::ProducersClient, queues_client::QueuesClient,
@@ -72,7 +72,7 @@ impl Served {
     }
 
     pub(crate) async fn create(&mut self, queue: &str, attributes: v1::QueueAttributes) -> u64 {
-        let request = v1::CreateQueueRequest { queue: queue.into(), attributes: Some(attributes) };
+        let request = v1::CreateQueueRequest { queue: queue.into(), attributes: Some(attributes), tags: Vec::new() };
         self.queues.create_queue(request).await.expect("created").into_inner().queue_generation
     }
 
@@ -131,7 +131,7 @@ pub(crate) fn label(text: &str) -> Label {
 
 pub(crate) async fn create(handle: &Handle, name: &str) {
     let (name, attributes) = (QueueName::parse(name).expect("a name"), AttributeChanges::default());
-    handle.create_queue(CreateQueue { name, attributes }).await.expect("created");
+    handle.create_queue(CreateQueue { name, attributes, tags: Tags::default() }).await.expect("created");
 }
 
 pub(crate) fn message(group: &str, id: &str, body: impl Into<Bytes>) -> NewMessage {

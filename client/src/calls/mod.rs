@@ -9,9 +9,10 @@ mod messages;
 mod producers;
 mod queues;
 mod readers;
+mod tags;
 
 pub use queues::{CreatedQueue, QueuePage};
-pub use readers::{ClaimAnswer, Committed, OpenedReader};
+pub use readers::{ClaimAnswer, Committed, OpenedReader, ReaderPage};
 
 use crate::error::Error;
 

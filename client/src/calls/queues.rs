@@ -1,10 +1,10 @@
 //! The service Queues: making, describing, changing and removing queues.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use lockstep_proto::v1;
 
-use super::part;
+use super::{part, tags};
 use crate::{Client, Error, QueueAttributes, retry::Repeat};
 
 const NO_WAIT: Duration = Duration::ZERO;
@@ -34,7 +34,21 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] for a bad name or attribute, and when the queue is there with other attributes.
     pub async fn create_queue(&self, queue: &str, attributes: QueueAttributes) -> Result<CreatedQueue, Error> {
-        let request = v1::CreateQueueRequest { queue: queue.to_owned(), attributes: Some(attributes.into()) };
+        self.create_tagged_queue(queue, attributes, &BTreeMap::new()).await
+    }
+
+    /// The same, with at most 50 tags; those of a queue that is there already stay as they are (L12).
+    ///
+    /// # Errors
+    /// As [`Client::create_queue`], and for bad tags.
+    pub async fn create_tagged_queue(
+        &self,
+        queue: &str,
+        attributes: QueueAttributes,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<CreatedQueue, Error> {
+        let (queue, attributes) = (queue.to_owned(), Some(attributes.into()));
+        let request = v1::CreateQueueRequest { queue, attributes, tags: tags::wire(tags) };
         let call = || {
             let (mut rpc, request) = (self.queues(), request.clone());
             async move { rpc.create_queue(request).await }

@@ -73,6 +73,15 @@ impl From<v1::OpenReaderResponse> for OpenedReader {
     }
 }
 
+/// Some of the readers of a queue, in the order of their names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReaderPage {
+    /// At most as many as were asked for.
+    pub readers: Vec<v1::ReaderDescription>,
+    /// Pass it as `after` to get the next page; `None` on the last one.
+    pub next: Option<String>,
+}
+
 impl Client {
     /// Opens a reader. The same instance gets the same generation back, which makes it safe to repeat; another
     /// instance fences this one. [`Client::open_reader`] is the comfortable form.
@@ -182,17 +191,36 @@ impl Client {
         self.call(Repeat::Always, NO_WAIT, call).await
     }
 
-    /// The readers of a queue. Only reads, so it is repeated freely.
+    /// At most `max_results` (1 to 1,000; 0 means 1,000, L13) readers of a queue whose name comes after `after`, in the
+    /// order of names; `""` begins at the first. Only reads, so it is repeated freely.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a missing queue.
-    pub async fn list_readers(&self, queue: &str) -> Result<Vec<v1::ReaderDescription>, Error> {
-        let request = v1::ListReadersRequest { queue: queue.to_owned() };
+    /// [`Error::Refused`] for a missing queue, one that is not strict, or a `max_results` over its limit.
+    pub async fn list_readers_page(&self, queue: &str, after: &str, max_results: u32) -> Result<ReaderPage, Error> {
+        let request = v1::ListReadersRequest { queue: queue.to_owned(), max_results, after: after.to_owned() };
         let call = || {
             let (mut rpc, request) = (self.readers(), request.clone());
             async move { rpc.list_readers(request).await }
         };
-        Ok(self.call(Repeat::Always, NO_WAIT, call).await?.readers)
+        let v1::ListReadersResponse { readers, next } = self.call(Repeat::Always, NO_WAIT, call).await?;
+        Ok(ReaderPage { readers, next: (!next.is_empty()).then_some(next) })
+    }
+
+    /// Every reader of a queue, in the order of names, read page by page.
+    ///
+    /// # Errors
+    /// As [`Client::list_readers_page`]; [`Error::Protocol`] when the pages do not advance.
+    pub async fn list_readers(&self, queue: &str) -> Result<Vec<v1::ReaderDescription>, Error> {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = self.list_readers_page(queue, &after, 0).await?;
+            all.extend(page.readers);
+            match page.next {
+                None => return Ok(all),
+                Some(next) if next > after => after = next,
+                Some(next) => return Err(Error::Protocol(format!("the page after {after:?} ends at {next:?}"))),
+            }
+        }
     }
 
     /// One reader, with its open claims. Only reads, so it is repeated freely.

@@ -64,6 +64,22 @@ async fn a_read_is_asked_again_through_losses_and_cuts() {
 }
 
 #[tokio::test]
+async fn every_page_of_readers_is_read() {
+    let mut broker = Broker::start().await;
+    let client = broker.client().await;
+    let asking = tokio::spawn(async move { client.list_readers("q.fifo").await });
+    let pages = [("", "a", "a"), ("a", "b", "")];
+    for (after, reader, next) in pages {
+        let Call::ListReadersRequest(request, reply) = broker.next().await else { panic!("not a list") };
+        assert_eq!((request.max_results, request.after.as_str()), (0, after));
+        let readers = vec![v1::ReaderDescription { reader: reader.to_owned(), ..Default::default() }];
+        reply.ok(v1::ListReadersResponse { readers, next: next.to_owned() });
+    }
+    let readers = asking.await.unwrap().unwrap();
+    assert_eq!(readers.iter().map(|reader| reader.reader.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[tokio::test]
 async fn what_could_act_twice_is_not_repeated() {
     let mut broker = Broker::start().await;
     let client = broker.client().await;

@@ -75,6 +75,9 @@ calls! {
     SetQueueAttributesRequest => v1::SetQueueAttributesResponse,
     PurgeQueueRequest => v1::PurgeQueueResponse,
     DeleteQueueRequest => v1::DeleteQueueResponse,
+    TagQueueRequest => v1::TagQueueResponse,
+    UntagQueueRequest => v1::UntagQueueResponse,
+    ListQueueTagsRequest => v1::ListQueueTagsResponse,
     ExplainRequest => v1::ExplainResponse,
     SendRequest => v1::SendResponse,
     SendBatchRequest => v1::SendBatchResponse,
@@ -126,6 +129,9 @@ service!(v1::queues_server::Queues {
     set_queue_attributes: SetQueueAttributesRequest -> SetQueueAttributesResponse,
     purge_queue: PurgeQueueRequest -> PurgeQueueResponse,
     delete_queue: DeleteQueueRequest -> DeleteQueueResponse,
+    tag_queue: TagQueueRequest -> TagQueueResponse,
+    untag_queue: UntagQueueRequest -> UntagQueueResponse,
+    list_queue_tags: ListQueueTagsRequest -> ListQueueTagsResponse,
     explain: ExplainRequest -> ExplainResponse,
 });
 

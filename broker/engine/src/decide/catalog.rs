@@ -1,5 +1,6 @@
 //! Creating, changing, purging and deleting queues (A1, A3, B8).
 
+use super::tags;
 use crate::{
     AttributeChanges, Attributes, Event, RedriveChange, RedrivePolicy, State,
     command::{Command, Context, CreateQueue, Decision, DeleteQueue, PurgeQueue, SetQueueAttributes},
@@ -12,7 +13,7 @@ impl Command for CreateQueue {
 
     /// The same name with equal given attributes answers the queue that is there (A1).
     fn decide(&self, state: &State, context: &Context) -> Decision<QueueCreated> {
-        if let Err(rejected) = self.attributes.check() {
+        if let Err(rejected) = self.attributes.check().and_then(|()| tags::check(&self.tags)) {
             return Decision::unchanged(Err(rejected));
         }
         if let Some(queue) = state.names.get(&self.name).and_then(|generation| state.queues.get(generation)) {
@@ -28,7 +29,9 @@ impl Command for CreateQueue {
         let queue = state.last_generation.next();
         let attributes = self.attributes.applied_to(&Attributes::default());
         let event = Event::QueueCreated { queue, name: self.name.clone(), attributes, at: context.now };
-        Decision::new(vec![event], QueueCreated { generation: queue, created: true })
+        let tagged = Event::QueueTagged { queue, tags: self.tags.clone() };
+        let events = if self.tags.is_empty() { vec![event] } else { vec![event, tagged] };
+        Decision::new(events, QueueCreated { generation: queue, created: true })
     }
 }
 

@@ -184,6 +184,7 @@ fn refusal(rejected: &Rejected) -> Option<SendRefusal> {
         | Rejected::SendNumberConflict { .. }
         | Rejected::AlreadyAccepted
         | Rejected::TooManyProducers
+        | Rejected::TooManyTags { .. }
         | Rejected::DeadLetterQueueNotFound { .. }
         | Rejected::DeadLetterQueueIsSelf
         | Rejected::RedriveNotAllowed { .. }

@@ -67,6 +67,7 @@ impl State {
             | Event::Resumed { .. }
             | Event::QueueCreated { .. }
             | Event::QueueChanged { .. }
+            | Event::QueueTagged { .. }
             | Event::QueuePurged { .. }
             | Event::QueueDeleted { .. }
             | Event::MessageSent { .. }

@@ -28,6 +28,10 @@ impl State {
                 self.queues.get_mut(queue)?.park(group, *at);
                 Some(())
             }
+            Restored::Tags { queue, tags } => {
+                self.queues.get_mut(queue)?.tags.clone_from(tags);
+                Some(())
+            }
             Restored::FreeGroup { queue, group, turn } => {
                 let queue = self.queues.get_mut(queue)?;
                 let state = queue.groups.get_mut(group)?;
@@ -189,6 +193,7 @@ impl State {
             | Restored::Key { .. }
             | Restored::Producer { .. }
             | Restored::Attempt { .. }
+            | Restored::Tags { .. }
             | Restored::PastCommit { .. } => return None,
         }
         Some(())

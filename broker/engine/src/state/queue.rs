@@ -12,7 +12,7 @@ use crate::{
         producers::Producers,
         reader::{PastCommits, Reader},
     },
-    words::{ActiveTime, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp},
+    words::{ActiveTime, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SequenceNumber, Tags, Timestamp},
 };
 
 /// A queue of one generation.
@@ -44,6 +44,8 @@ pub(crate) struct Queue {
     pub(crate) attempts: Attempts,
     pub(crate) readers: BTreeMap<Label, Reader>,
     pub(crate) commits: PastCommits,
+    /// At most 50 (L12).
+    pub(crate) tags: Tags,
 }
 
 /// A message group that has messages.
@@ -83,6 +85,7 @@ impl Queue {
             attempts: Attempts::default(),
             readers: BTreeMap::new(),
             commits: PastCommits::default(),
+            tags: Tags::default(),
         }
     }
 

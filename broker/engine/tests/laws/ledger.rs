@@ -96,6 +96,7 @@ impl Ledger {
             | Event::ClaimOpened { queue, .. }
             | Event::ClaimTaken { queue, .. }
             | Event::ClaimBurnt { queue, .. }
+            | Event::QueueTagged { queue, .. }
             | Event::GroupParked { queue, .. }
             | Event::GroupsUnparked { queue, .. }
             | Event::DeliveriesCommitted { queue, .. }
@@ -241,6 +242,7 @@ impl Book {
             | Event::KeysForgotten { .. }
             | Event::BodiesMoved { .. }
             | Event::MessagesDeadLettered { .. }
+            | Event::QueueTagged { .. }
             | Event::GroupParked { .. }
             | Event::GroupsUnparked { .. }
             | Event::ValuesCommitted { .. }

@@ -9,13 +9,17 @@ mod moving;
 mod parking;
 mod producers;
 mod readers;
+mod tags;
 
 use lockstep_engine::{
     AttributeChanges, Attributes, Engine, GroupDelivery, Rejected,
     command::{CreateQueue, DeleteQueue, PurgeQueue, QueueRef, SetQueueAttributes},
     reply::{Origin, QueueCreated},
     view::MessageState,
-    words::{AttemptKey, BodyRef, DeduplicationKey, GroupId, QueueGeneration, QueueName, SequenceNumber, Timestamp},
+    words::{
+        AttemptKey, BodyRef, DeduplicationKey, GroupId, QueueGeneration, QueueName, SequenceNumber, TagKey, TagValue,
+        Timestamp,
+    },
 };
 
 pub(crate) use commit::PastCommit;
@@ -94,6 +98,7 @@ pub(crate) struct Queue {
     pub(crate) readers: Vec<Reader>,
     pub(crate) commits: Vec<PastCommit>,
     pub(crate) attempts: Vec<Attempt>,
+    pub(crate) tags: Vec<(TagKey, TagValue)>,
 }
 
 /// What surrounds a command.
@@ -142,6 +147,7 @@ impl Model {
 
     pub(crate) fn create(&mut self, command: &CreateQueue) -> Result<QueueCreated, Rejected> {
         command.attributes.check()?;
+        let tags = tags::tagged(Vec::new(), &command.tags)?;
         if let Some(known) = self.queues.iter().find(|known| known.name == command.name) {
             return match command.attributes.first_difference(&known.attributes) {
                 Some(attribute) => Err(Rejected::QueueExists { attribute }),
@@ -165,6 +171,7 @@ impl Model {
             readers: Vec::new(),
             commits: Vec::new(),
             attempts: Vec::new(),
+            tags,
         });
         Ok(QueueCreated { generation: QueueGeneration(self.last_generation), created: true })
     }
@@ -288,6 +295,7 @@ impl Model {
         let sources =
             engine.dead_letter_sources(&reference, "", usize::MAX).map_err(|rejected| rejected.to_string())?;
         ensure!(sources == self.sources_of(&queue.name), "dead-letter sources {sources:?}");
+        tags::compare(engine, queue, &reference)?;
         producers::compare(engine, queue, &reference)?;
         self.compare_readers(engine, queue, &reference)
     }

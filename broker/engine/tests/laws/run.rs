@@ -158,6 +158,14 @@ impl Run {
                 self.model.dead_letter(&given.events, &turn, &command.queue)?;
                 self.model.receive(command, &turn, &given.reply)
             }
+            Step::Tag(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.tag(command))
+            }
+            Step::Untag(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.untag(command))
+            }
             Step::Park(command) => {
                 let given = self.apply(command)?;
                 same(&given.reply, &self.model.park(command, &turn))

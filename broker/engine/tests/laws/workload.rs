@@ -6,11 +6,12 @@ use lockstep_engine::{
     command::{
         Abandon, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, Delete, DeleteQueue, DropReader,
         ForgetProducer, GroupOutcome, MoveBodies, OpenProducer, OpenReader, Output, Park, PurgeQueue, QueueRef,
-        ReaderRef, Receive, Rest, Send, SendEntry, SendSession, SetQueueAttributes, TakeClaim, Unpark, ValueChange,
+        ReaderRef, Receive, Rest, Send, SendEntry, SendSession, SetQueueAttributes, TagQueue, TakeClaim, Unpark,
+        UntagQueue, ValueChange,
     },
     words::{
         AttemptKey, BodyOwner, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration,
-        QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, ValueKey,
+        QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, TagKey, TagValue, Tags, ValueKey,
     },
 };
 
@@ -38,6 +39,8 @@ pub(crate) enum Step {
     MoveBodies(MoveBodies),
     Park(Park),
     Unpark(Unpark),
+    Tag(TagQueue),
+    Untag(UntagQueue),
     /// The broker ends, and starts again after a while.
     Restart {
         downtime: u64,
@@ -196,7 +199,9 @@ impl Workload {
                 let one = group(self.pick_of(GROUPS));
                 Step::Unpark(Unpark { queue: reference, group: if self.one_in(3) { None } else { Some(one) } })
             }
-            995.. => Step::Wait,
+            995..997 => Step::Tag(TagQueue { queue: reference, tags: self.tags() }),
+            997..998 => Step::Untag(UntagQueue { queue: reference, keys: self.tags().into_keys().collect() }),
+            998.. => Step::Wait,
         }
     }
 
@@ -290,7 +295,18 @@ impl Workload {
         if self.rng.bool() {
             attributes.scope = Some(DeduplicationScope::MessageGroup);
         }
-        CreateQueue { name: QueueName::parse(name).expect("a queue name"), attributes }
+        let tags = if self.one_in(3) { self.tags() } else { Tags::new() };
+        CreateQueue { name: QueueName::parse(name).expect("a queue name"), attributes, tags }
+    }
+
+    /// Few, or nearly as many as a queue may have, or one more.
+    fn tags(&mut self) -> Tags {
+        let many = self.pick_of([1, 2, 3, 30, 50, 51]);
+        let tag = |n: u64| {
+            let key = TagKey::parse(&format!("key-{}", n + self.rng.u64(0..3))).expect("a key");
+            (key, TagValue::parse(self.pick_of(["", "blue", "red"])).expect("a value"))
+        };
+        (0..many).map(tag).collect()
     }
 
     fn entry(&mut self) -> SendEntry {

@@ -14,5 +14,6 @@ mod receipts;
 mod sends;
 mod sessions;
 mod strict;
+mod tags;
 mod time;
 mod world;

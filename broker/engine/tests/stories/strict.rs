@@ -142,7 +142,7 @@ fn strict_a_prefix_queue_takes_no_commit_and_no_reader() {
     world.fill("g");
     let delivered = world.receive(1);
     assert_eq!(world.ask(&commit_deliveries("id", &delivered)), Err(Rejected::NotStrict));
-    assert_eq!(world.engine.readers(&queue(QUEUE)), Err(Rejected::NotStrict));
+    assert_eq!(world.engine.readers(&queue(QUEUE), "", 9), Err(Rejected::NotStrict));
     assert_eq!(world.claim(1, 1), Err(Rejected::NotStrict));
 }
 

@@ -12,7 +12,7 @@ use lockstep_engine::{
     view::{ClaimContents, QueueView, StoredValue},
     words::{
         AttemptKey, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration, QueueName,
-        ReaderId, Receipt, SequenceNumber, Timestamp, ValueKey,
+        ReaderId, Receipt, SequenceNumber, Tags, Timestamp, ValueKey,
     },
 };
 
@@ -217,7 +217,7 @@ impl World {
     }
 
     pub(crate) fn create(&mut self, name: &str, attributes: AttributeChanges) -> Result<QueueCreated, Rejected> {
-        self.ask(&CreateQueue { name: queue_name(name), attributes })
+        self.ask(&CreateQueue { name: queue_name(name), attributes, tags: Tags::default() })
     }
 
     pub(crate) fn set(&mut self, changes: AttributeChanges) -> Result<(), Rejected> {

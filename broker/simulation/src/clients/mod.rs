@@ -8,7 +8,7 @@ mod producer;
 
 use std::{cell::Cell, future::Future, rc::Rc};
 
-use lockstep_engine::{AttributeChanges, DeduplicationScope, GroupDelivery, command::CreateQueue};
+use lockstep_engine::{AttributeChanges, DeduplicationScope, GroupDelivery, command::CreateQueue, words::Tags};
 
 use crate::{
     history::{Answer, Ask, Entry},
@@ -69,7 +69,7 @@ async fn create_queues(world: &Shared) {
             retention: Some(facts.retention),
             ..AttributeChanges::default()
         };
-        let command = CreateQueue { name: queue_name(queue), attributes };
+        let command = CreateQueue { name: queue_name(queue), attributes, tags: Tags::default() };
         loop {
             let handle = world.borrow().handle();
             if let Some(handle) = handle

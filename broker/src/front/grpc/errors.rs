@@ -62,6 +62,7 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::OutputRefused { .. } => (Code::FailedPrecondition, "OUTPUT_REFUSED", "B1"),
         Rejected::OutcomeInvalid { .. } => (Code::InvalidArgument, "OUTCOME_INVALID", "B7"),
         Rejected::NoDeadLetterQueue => (Code::FailedPrecondition, "NO_DEAD_LETTER_QUEUE", "B7"),
+        Rejected::TooManyTags { .. } => (Code::ResourceExhausted, "TOO_MANY_TAGS", "L12"),
         Rejected::TooManyParked => (Code::ResourceExhausted, "TOO_MANY_PARKED", "B7"),
         Rejected::ValueOutsideClaim { .. } => (Code::InvalidArgument, "VALUE_OUTSIDE_CLAIM", "B1"),
         Rejected::ValueTooLong { .. } => (Code::InvalidArgument, "VALUE_TOO_LONG", "B1"),
@@ -85,6 +86,7 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
         Rejected::DeadLetterQueueNotFound { name } | Rejected::RedriveNotAllowed { name } => {
             vec![("dead_letter_queue", name.to_string())]
         }
+        Rejected::TooManyTags { tags } => vec![("tags", tags.to_string())],
         Rejected::MessageTooLong { limit } => vec![("limit", limit.to_string())],
         Rejected::EarlierInFlight { blocking } => vec![("sequence_number", blocking.to_string())],
         Rejected::ReaderFenced { given, current }

@@ -5,7 +5,10 @@ use lockstep_engine::{
     AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{QueueRef, ReaderRef},
     limits as engine_limits,
-    words::{AttemptId, ClaimNumber, DeduplicationId, Epoch, GroupId, Label, QueueGeneration, QueueName, SendNumber},
+    words::{
+        AttemptId, ClaimNumber, DeduplicationId, Epoch, GroupId, Label, QueueGeneration, QueueName, SendNumber, TagKey,
+        TagValue, Tags,
+    },
 };
 use lockstep_proto::v1;
 
@@ -195,6 +198,26 @@ fn check_body(body: &[u8]) -> Parsed<()> {
         ))),
         None => Ok(()),
     }
+}
+
+/// How many tags one call may name: at least one (L12).
+pub(super) fn tag_count(field: &str, given: usize) -> Parsed<()> {
+    let most = engine_limits::TAGS;
+    if (1..=most).contains(&given) {
+        return Ok(());
+    }
+    Err(out_of_range(&format!("the number of {field}"), given as u64, 1, most as u64, "L12"))
+}
+
+/// Tags that were given, of different keys; the engine judges how many a queue may have (L12).
+pub(super) fn tags(given: &[v1::Tag]) -> Parsed<Tags> {
+    let mut tags = Tags::new();
+    for v1::Tag { key, value } in given {
+        if tags.insert(TagKey::parse(key)?, TagValue::parse(value)?).is_some() {
+            return Err(Invalid::new("TAG_REPEATED", "L12", format!("tag {key:?} is given twice; give it once (L12)")));
+        }
+    }
+    Ok(tags)
 }
 
 /// Attributes that were given; the engine judges their ranges.

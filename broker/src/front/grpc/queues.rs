@@ -1,8 +1,8 @@
 //! The service `lockstep.v1.Queues`.
 
 use lockstep_engine::{
-    command::{CreateQueue, DeleteQueue, PurgeQueue, SetQueueAttributes},
-    words::QueueName,
+    command::{CreateQueue, DeleteQueue, PurgeQueue, SetQueueAttributes, TagQueue, UntagQueue},
+    words::{QueueName, TagKey},
 };
 use lockstep_proto::v1::{self, queues_server::Queues};
 use tonic::{Request, Response, Status};
@@ -34,10 +34,11 @@ pub(super) fn parsed<T>(parsed: Result<T, Invalid>) -> Result<T, Status> {
 #[tonic::async_trait]
 impl Queues for Services {
     async fn create_queue(&self, request: Request<v1::CreateQueueRequest>) -> Answered<v1::CreateQueueResponse> {
-        let v1::CreateQueueRequest { queue, attributes } = request.into_inner();
+        let v1::CreateQueueRequest { queue, attributes, tags } = request.into_inner();
         let name = parsed(QueueName::parse(&queue).map_err(Invalid::from))?;
         let attributes = parsed(input::attributes(attributes))?;
-        let created = self.handle.create_queue(CreateQueue { name, attributes }).await;
+        let tags = parsed(input::tags(&tags))?;
+        let created = self.handle.create_queue(CreateQueue { name, attributes, tags }).await;
         let created = created.map_err(|failure| self.refuse(&failure))?;
         let (queue_generation, created) = (created.generation.0, created.created);
         Ok(Response::new(v1::CreateQueueResponse { queue_generation, created }))
@@ -83,6 +84,33 @@ impl Queues for Services {
         self.handle.delete_queue(DeleteQueue { queue }).await.map_err(|failure| self.refuse(&failure))?;
         Ok(Response::new(v1::DeleteQueueResponse {}))
     }
+
+    async fn tag_queue(&self, request: Request<v1::TagQueueRequest>) -> Answered<v1::TagQueueResponse> {
+        let v1::TagQueueRequest { queue, tags } = request.into_inner();
+        let queue = parsed(input::queue(&queue, None))?;
+        parsed(input::tag_count("tags", tags.len()))?;
+        let tags = parsed(input::tags(&tags))?;
+        self.handle.tag_queue(TagQueue { queue, tags }).await.map_err(|failure| self.refuse(&failure))?;
+        Ok(Response::new(v1::TagQueueResponse {}))
+    }
+
+    async fn untag_queue(&self, request: Request<v1::UntagQueueRequest>) -> Answered<v1::UntagQueueResponse> {
+        let v1::UntagQueueRequest { queue, keys } = request.into_inner();
+        let queue = parsed(input::queue(&queue, None))?;
+        parsed(input::tag_count("keys", keys.len()))?;
+        let keys = keys.iter().map(|key| TagKey::parse(key).map_err(Invalid::from)).collect::<Result<_, _>>();
+        let keys = parsed(keys)?;
+        self.handle.untag_queue(UntagQueue { queue, keys }).await.map_err(|failure| self.refuse(&failure))?;
+        Ok(Response::new(v1::UntagQueueResponse {}))
+    }
+
+    async fn list_queue_tags(&self, request: Request<v1::ListQueueTagsRequest>) -> Answered<v1::ListQueueTagsResponse> {
+        let queue = parsed(input::queue(&request.into_inner().queue, None))?;
+        let tags = self.handle.queue_tags(queue).await.map_err(|failure| self.refuse(&failure))?;
+        let tags = tags.iter().map(|(key, value)| v1::Tag { key: key.to_string(), value: value.to_string() });
+        Ok(Response::new(v1::ListQueueTagsResponse { tags: tags.collect() }))
+    }
+
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answered<v1::ExplainResponse> {
         self.explained(request.into_inner()).await.map(Response::new)
     }

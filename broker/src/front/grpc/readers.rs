@@ -257,9 +257,13 @@ impl Readers for Services {
     }
 
     async fn list_readers(&self, request: Request<v1::ListReadersRequest>) -> Answered<v1::ListReadersResponse> {
-        let queue = parsed(input::queue(&request.into_inner().queue, None))?;
-        let readers = self.handle.readers(queue).await.map_err(|failure| self.refuse(&failure))?;
-        Ok(Response::new(v1::ListReadersResponse { readers: readers.into_iter().map(output::reader).collect() }))
+        let v1::ListReadersRequest { queue, max_results, after } = request.into_inner();
+        let queue = parsed(input::queue(&queue, None))?;
+        let max = parsed(input::count("max_results", max_results, limits::PAGE, limits::PAGE, "L13"))? as usize;
+        let views = self.handle.readers(queue, after, max).await.map_err(|failure| self.refuse(&failure))?;
+        let next = views.last().filter(|_| views.len() == max).map(|view| view.name.to_string()).unwrap_or_default();
+        let readers = views.into_iter().map(output::reader).collect();
+        Ok(Response::new(v1::ListReadersResponse { readers, next }))
     }
 
     async fn describe_reader(

@@ -336,10 +336,10 @@ impl Model {
     /// Readers, claims with their contents, and values, as they are seen from outside.
     pub(crate) fn compare_readers(&self, engine: &Engine, queue: &Queue, name: &QueueRef) -> Result<(), String> {
         if !queue.is_strict() {
-            ensure!(engine.readers(name) == Err(Rejected::NotStrict), "a prefix queue lists readers");
+            ensure!(engine.readers(name, "", 9) == Err(Rejected::NotStrict), "a prefix queue lists readers");
             return Ok(());
         }
-        let mut seen = engine.readers(name).map_err(|rejected| rejected.to_string())?;
+        let mut seen = engine.readers(name, "", usize::MAX).map_err(|rejected| rejected.to_string())?;
         seen.sort_by_key(|reader| reader.id);
         ensure!(seen.len() == queue.readers.len(), "{} readers", seen.len());
         for (seen, reader) in seen.iter().zip(&queue.readers) {
