@@ -3,6 +3,7 @@
 
 use lockstep_engine::{
     Engine, Event,
+    event::MoveTaskFact,
     words::{BodyRef, QueueGeneration},
 };
 
@@ -33,6 +34,7 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
         | Event::MessagesExpired { .. }
         // The body stays where it is (Q2).
         | Event::MessagesDeadLettered { .. }
+        | Event::MoveTask { .. }
         | Event::GroupParked { .. }
         | Event::GroupsUnparked { .. }
         | Event::KeysForgotten { .. }
@@ -58,6 +60,10 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         Event::ClaimCommitted { queue, outcomes, .. } => {
             [Some(*queue), outcomes.letters.as_ref().map(|letters| letters.to)]
         }
+        Event::MoveTask { queue, fact, .. } => match fact {
+            MoveTaskFact::Moved { to, .. } => [Some(*queue), Some(*to)],
+            MoveTaskFact::Started(_) | MoveTaskFact::Advanced { .. } | MoveTaskFact::Ended { .. } => [None, None],
+        },
         Event::QueueChanged { queue, .. }
         | Event::QueuePurged { queue }
         | Event::QueueDeleted { queue }
@@ -141,6 +147,7 @@ fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration, Kind, u64)
         | Event::AttemptRepeated { .. }
         | Event::DelaysElapsed { .. }
         | Event::KeysForgotten { .. }
+        | Event::MoveTask { .. }
         | Event::ProducerOpened { .. }
         | Event::NumbersUsed { .. }
         | Event::BodiesMoved { .. }

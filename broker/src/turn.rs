@@ -148,6 +148,8 @@ impl Turn {
         self.happen_all(&mut work, &settlement.events);
         let mut more = !settlement.complete;
         if settlement.complete {
+            let moved = self.engine.redrive(now, space);
+            self.happen_all(&mut work, &moved);
             more |= !self.run_requests(&mut work, requests);
             more |= !self.wake(&mut work);
         }

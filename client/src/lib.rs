@@ -59,8 +59,8 @@ mod session;
 
 pub use lockstep_proto::v1;
 pub use lockstep_proto::v1::{
-    ClaimedMessage, OpenClaim, ParkedGroup, PeekedMessage, ProducerDescription, QueueDescription, ReaderDescription,
-    StoredValue,
+    ClaimedMessage, MessageMoveTask, MoveTaskStatus, OpenClaim, ParkedGroup, PeekedMessage, ProducerDescription,
+    QueueDescription, ReaderDescription, StoredValue,
 };
 pub use tonic::Code;
 

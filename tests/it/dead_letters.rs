@@ -36,6 +36,49 @@ fn a_message_that_nobody_finishes_ends_in_the_dead_letter_queue() {
 }
 
 #[test]
+fn dead_letters_go_back_and_a_task_is_listed_and_cancelled() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = BrokerProcess::start(data.path());
+    let with = |arguments: &[&str]| ended(&run(&[&["--endpoint", &broker.endpoint], arguments].concat()));
+    let ok = |arguments: &[&str]| {
+        let (code, out, err) = with(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        out
+    };
+    let parsed = |text: String| serde_json::from_str::<serde_json::Value>(text.lines().next().unwrap()).unwrap();
+    ok(&["queue", "create", "dead.fifo"]);
+    ok(&["queue", "create", "a.fifo", "--dead-letter-queue", "dead.fifo", "--max-receives", "1"]);
+    for group in ["g", "h"] {
+        ok(&["send", "a.fifo", "--group", group, "letter"]);
+        ok(&["receive", "a.fifo", "--visibility-timeout", "0"]);
+        assert_eq!(ok(&["receive", "a.fifo"]), "");
+    }
+    let letter = parsed(ok(&["tail", "dead.fifo", "--json"]));
+    let (code, _, err) = with(&["redrive", "start", "a.fifo"]);
+    assert!(code == 4 && err.contains("Q6"), "{code} {err}");
+    assert_eq!(with(&["redrive", "start", "dead.fifo", "--rate", "501"]).0, 2);
+    let (code, _, err) = with(&["redrive", "cancel", "nonsense"]);
+    assert!(code == 4 && err.contains("task handle"), "{code} {err}");
+    let handle = ok(&["redrive", "start", "dead.fifo", "--rate", "1"]);
+    assert!(ok(&["receive", "a.fifo", "--wait", "10", "--visibility-timeout", "0"]).contains("letter"));
+    let back = parsed(ok(&["receive", "a.fifo", "--wait", "10", "--json"]));
+    assert_ne!(back["message_id"], letter["message_id"], "it is a new message");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let task = loop {
+        let task = parsed(ok(&["redrive", "list", "dead.fifo", "--json"]));
+        if task["status"] != "RUNNING" || std::time::Instant::now() > deadline {
+            break task;
+        }
+        assert_eq!(task["task_handle"], handle.trim());
+    };
+    assert_eq!((&task["status"], &task["messages_moved"]), (&"COMPLETED".into(), &2.into()), "{task}");
+    let (code, _, err) = with(&["redrive", "cancel", handle.trim()]);
+    assert!(code == 4 && err.contains("has ended"), "{code} {err}");
+    assert!(ok(&["redrive", "list", "dead.fifo"]).starts_with("COMPLETED  to their sources, 2 of 2 moved"));
+    assert_eq!(broker.terminate(), Some(0));
+}
+
+#[test]
 fn a_group_is_parked_found_explained_and_unparked() {
     let data = tempfile::tempdir().unwrap();
     let broker = BrokerProcess::start(data.path());

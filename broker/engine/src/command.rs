@@ -3,9 +3,11 @@
 //! a [`Decision`] names.
 
 mod parking;
+mod redrive;
 mod tags;
 
 pub use parking::{Park, Unpark};
+pub use redrive::{CancelMoveTask, StartMoveTask};
 pub use tags::{TagQueue, UntagQueue};
 
 use crate::{

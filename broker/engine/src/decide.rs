@@ -11,6 +11,7 @@ mod parking;
 mod producers;
 pub(crate) mod readers;
 mod receive;
+mod redrive;
 mod send;
 mod tags;
 mod visibility;

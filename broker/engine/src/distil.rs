@@ -59,6 +59,7 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
         last: producer.last,
         uses: producer.uses.iter().copied().collect(),
     });
+    let tasks = queue.move_tasks.iter().map(move |task| Restored::MoveTask { queue: generation, task: task.clone() });
     let free = queue.free.iter().map(move |(turn, group)| Restored::FreeGroup {
         queue: generation,
         group: group.clone(),
@@ -78,6 +79,7 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
         .chain(attempts)
         .chain(commits)
         .chain(producers)
+        .chain(tasks)
         .chain(queue.readers.iter().flat_map(move |(name, reader)| distilled_reader(queue, name, reader)))
         .chain(free)
 }

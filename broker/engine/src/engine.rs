@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use crate::{
     Event, State,
-    command::{Command, Context, Decision, QueueRef, ReaderRef},
+    command::{Command, Context, Decision, QueueRef, ReaderRef, Space},
     decide::due::Settlement,
+    event::MoveTask,
     limits,
     reply::Rejected,
     view::{ClaimContents, ParkedGroup, PeekedMessage, ProducerView, QueueView, ReaderView, StoredValue, TimeJump},
@@ -50,6 +51,13 @@ impl Engine {
         self.state.settle(now)
     }
 
+    /// What move tasks do at `now`, once all is settled: bounded, because what is left is due in the next turn; no
+    /// command waits for it (Q7, H3). Empty when none is due.
+    #[must_use]
+    pub fn redrive(&self, now: Timestamp, space: Space) -> Vec<Event> {
+        self.state.redrive(now, space)
+    }
+
     /// The instant itself, when it is later than the newest journalled one (H2).
     #[must_use]
     pub fn tick(&self, now: Timestamp) -> Option<Event> {
@@ -87,7 +95,7 @@ impl Engine {
         self.state.next_deadline()
     }
 
-    /// When [`Self::settle`] next has something to do; ticks aside.
+    /// When [`Self::settle`] or [`Self::redrive`] next has something to do; ticks aside.
     #[must_use]
     pub fn next_settlement(&self) -> Option<Timestamp> {
         self.state.next_settlement()
@@ -169,6 +177,14 @@ impl Engine {
     /// [`Rejected::QueueNotFound`], [`Rejected::QueueGenerationChanged`].
     pub fn dead_letter_sources(&self, queue: &QueueRef, after: &str, max: usize) -> Result<Vec<QueueName>, Rejected> {
         self.state.dead_letter_sources(queue, after, max)
+    }
+
+    /// The newest move tasks of a queue, the newest first; at most `max` (Q7).
+    ///
+    /// # Errors
+    /// [`Rejected::QueueNotFound`], [`Rejected::QueueGenerationChanged`].
+    pub fn move_tasks(&self, queue: &QueueRef, max: usize) -> Result<Vec<MoveTask>, Rejected> {
+        Ok(self.state.find(queue)?.move_tasks.iter().rev().take(max).cloned().collect())
     }
 
     /// Messages in order, without taking them; at most `max`, and `max_bytes` of bodies (one always fits).

@@ -2,12 +2,17 @@
 //! What a client could notice is an event (design idea 2). A message in [`Event::MessagesReceived`] and its like
 //! carries its receive count after the event.
 
+mod redrive;
+
+pub use redrive::{Destination, MoveTask, MoveTaskEnd, MoveTaskFact};
+
 use crate::{
     Attributes,
     reply::{Accepted, Origin},
     words::{
         ActiveTime, AttemptKey, BodyOwner, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch,
-        GroupId, Label, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Tags, Timestamp, ValueKey,
+        GroupId, Label, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, Tags, TaskNumber, Timestamp,
+        ValueKey,
     },
 };
 
@@ -212,6 +217,12 @@ pub enum Event {
         at: Timestamp,
         messages: Vec<(SequenceNumber, SequenceNumber)>,
     },
+    /// What became of a move task of a dead-letter queue (Q6, Q7).
+    MoveTask {
+        queue: QueueGeneration,
+        task: TaskNumber,
+        fact: MoveTaskFact,
+    },
     /// A reader was opened; its open claims got new epochs.
     ReaderOpened {
         queue: QueueGeneration,
@@ -402,6 +413,10 @@ pub enum Restored {
         group: Option<GroupId>,
         key: ValueKey,
         body: BodyRef,
+    },
+    MoveTask {
+        queue: QueueGeneration,
+        task: MoveTask,
     },
     PastCommit {
         queue: QueueGeneration,

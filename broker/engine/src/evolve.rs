@@ -5,6 +5,7 @@ mod dead_letters;
 mod parking;
 mod producers;
 mod readers;
+mod redrive;
 mod restored;
 
 use crate::{
@@ -85,6 +86,7 @@ impl State {
             Event::MessagesDeadLettered { queue, to, at, messages } => {
                 self.dead_letter(*queue, *to, *at, messages)?;
             }
+            Event::MoveTask { queue, task, fact } => self.move_task(*queue, *task, fact)?,
             Event::VisibilityChanged { queue, messages } => {
                 for (sequence, visible_at) in messages {
                     let lease = self.extend(*queue, *sequence, *visible_at)?;

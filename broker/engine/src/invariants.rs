@@ -32,6 +32,7 @@ impl State {
             check_messages(queue).and_then(|()| check_groups(queue)).map_err(|what| format!("{name}: {what}"))?;
             ensure!(queue.tags.len() <= limits::TAGS, "{name}: {} tags", queue.tags.len());
             queue.producers.check(queue.last_epoch).map_err(|what| format!("{name}: {what}"))?;
+            queue.move_tasks.check().map_err(|what| format!("{name}: {what}"))?;
             dues += self.check_readers(queue).map_err(|what| format!("{name}: {what}"))?;
             dues += self.check_leases(queue).map_err(|what| format!("{name}: {what}"))?;
             delays += self.check_delays(queue).map_err(|what| format!("{name}: {what}"))?;

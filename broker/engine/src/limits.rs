@@ -86,6 +86,14 @@ pub const MAX_RECEIVES: u32 = 1_000;
 pub const REDRIVE_SOURCES: usize = 10;
 /// Most dead letters that one receive or claim moves; the next one goes on (H3).
 pub const DEAD_LETTERS_AT_ONCE: usize = 1_000;
+/// Most messages that a move task moves in a second, and the default (L13).
+pub const MOVE_RATE: u32 = 500;
+/// Most move tasks that run at a time, one for each queue (L13, Q6).
+pub const MOVE_TASKS: usize = 100;
+/// The longest that a move task runs (L13).
+pub const MOVE_TASK: u64 = 129_600_000;
+/// The newest move tasks of a queue that are kept to be listed (L13).
+pub const MOVE_TASKS_KEPT: usize = 10;
 /// Most parked groups of a queue (B7).
 pub const PARKED_GROUPS: usize = 10_000;
 /// Most groups that one command unparks; the caller asks again (H1).

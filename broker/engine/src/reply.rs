@@ -3,7 +3,7 @@
 
 use crate::words::{
     BodyRef, ClaimNumber, CommitNumber, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SendNumber,
-    SequenceNumber, Timestamp,
+    SequenceNumber, TaskNumber, Timestamp,
 };
 
 /// Why a command, or one entry of it, was refused. The text names the rule and the way out.
@@ -138,6 +138,30 @@ pub enum Rejected {
     /// B7.
     #[error("the queue has 10,000 parked groups; unpark some first (B7)")]
     TooManyParked,
+    /// Q6.
+    #[error("the source must be the dead-letter queue of some queue, and no redrive policy names this one (Q6)")]
+    NotADeadLetterQueue,
+    /// Q6.
+    #[error("the destination {name} does not exist; create it first (Q6)")]
+    MoveDestinationNotFound { name: QueueName },
+    /// Q6.
+    #[error("the destination is the source; name another queue, or none (Q6)")]
+    MoveDestinationIsSource,
+    /// L13.
+    #[error("a move task moves 1 to 500 messages a second (L13)")]
+    MoveRateInvalid,
+    /// Q6.
+    #[error("a move task of this queue is running, and only one may; wait for its end or cancel it (Q6)")]
+    MoveTaskRunning,
+    /// L13.
+    #[error("100 move tasks are running; wait for the end of one or cancel it (L13)")]
+    TooManyMoveTasks,
+    /// Q6.
+    #[error("the move task does not exist: the handle is of another broker, or its queue was deleted (Q6)")]
+    MoveTaskNotFound,
+    /// Q6.
+    #[error("the move task has ended; only a running one can be cancelled (Q6)")]
+    MoveTaskEnded,
     /// B1.
     #[error("value {key:?} is for a group that is not of this claim (B1)")]
     ValueOutsideClaim { key: String },
@@ -281,6 +305,15 @@ pub struct Unparked {
     pub groups: u64,
     /// Whether more are parked: ask again.
     pub more: bool,
+}
+
+/// A move task was started (Q6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoveTaskStarted {
+    /// The queue whose messages it moves.
+    pub queue: QueueGeneration,
+    /// Its number there.
+    pub task: TaskNumber,
 }
 
 /// A commit is done (B1).

@@ -8,6 +8,7 @@ pub(crate) mod message;
 pub(crate) mod producers;
 pub(crate) mod queue;
 pub(crate) mod reader;
+pub(crate) mod redrive;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -190,6 +190,10 @@ number_word!(
     SendNumber
 );
 number_word!(
+    /// The number of a move task among those of its queue: dense, from 1 (Q6).
+    TaskNumber
+);
+number_word!(
     /// Wall time, in milliseconds of Unix time; never runs back (H2).
     Timestamp
 );

@@ -12,7 +12,7 @@ use lockstep_engine::{
 use lockstep_proto::storage::{self as wire, event::Fact};
 
 use super::{
-    producers, restored,
+    producers, redrive, restored,
     words::{self, Fault},
 };
 
@@ -40,6 +40,10 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
             messages: words::sequences(&it.sequence_steps),
         }),
         Fact::MessagesDeadLettered(it) => dead_lettered(&it),
+        Fact::MoveTaskStarted(it) => redrive::read_started(it),
+        Fact::MessagesMovedBack(it) => redrive::read_moved(&it),
+        Fact::MoveTaskAdvanced(it) => Ok(redrive::read_advanced(&it)),
+        Fact::MoveTaskEnded(it) => redrive::read_ended(&it),
         Fact::DelaysElapsed(it) => Ok(Event::DelaysElapsed {
             queue: QueueGeneration(it.queue),
             messages: words::sequences(&it.sequence_steps),
@@ -96,6 +100,7 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::RestoredEndedClaim(it) => restored::ended_claim(it).map(Event::Restored),
         Fact::RestoredValue(it) => restored::value(&it).map(Event::Restored),
         Fact::RestoredProducer(it) => producers::read_restored(it).map(Event::Restored),
+        Fact::RestoredMoveTask(it) => redrive::read_restored(it).map(Event::Restored),
         Fact::RestoredPastCommit(it) => restored::past_commit(&it).map(Event::Restored),
     }
 }

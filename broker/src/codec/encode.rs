@@ -11,7 +11,7 @@ use lockstep_engine::{
 };
 use lockstep_proto::storage::{self as wire, event::Fact};
 
-use super::{producers, restored, words};
+use super::{producers, redrive, restored, words};
 
 pub(super) fn event(event: &Event) -> wire::Event {
     wire::Event { fact: Some(fact(event)) }
@@ -58,6 +58,7 @@ fn fact(event: &Event) -> Fact {
         Event::VisibilityChanged { queue, messages } => visibility(*queue, messages),
         Event::MessagesExpired { queue, messages } => expired(*queue, messages),
         Event::MessagesDeadLettered { queue, to, at, messages } => dead_lettered(*queue, *to, *at, messages),
+        Event::MoveTask { queue, task, fact } => redrive::fact(*queue, *task, fact),
         Event::KeysForgotten { queue, through } => {
             Fact::KeysForgotten(wire::KeysForgotten { queue: queue.0, through_active: through.0 })
         }

@@ -4,6 +4,7 @@
 mod decode;
 mod encode;
 mod producers;
+mod redrive;
 mod restored;
 mod words;
 

@@ -12,7 +12,7 @@ use lockstep_engine::{
 use lockstep_proto::storage::{self as wire, event::Fact};
 
 use super::{
-    producers,
+    producers, redrive,
     words::{self, Fault},
 };
 
@@ -112,6 +112,7 @@ pub(super) fn fact(piece: &Restored) -> Fact {
         Restored::Producer { queue, producer, epoch, instance, opened_at, last, uses } => {
             producers::restored((*queue, *epoch), (producer, instance), (*opened_at, *last), uses)
         }
+        Restored::MoveTask { queue, task } => redrive::restored(*queue, task),
         Restored::PastCommit { queue, id, digest, outputs } => past_commit_fact(*queue, id, *digest, outputs),
     }
 }

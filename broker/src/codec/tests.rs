@@ -4,14 +4,14 @@ use fastrand::Rng;
 use lockstep_engine::{
     Attributes, DeduplicationScope, Event, GroupDelivery, RedriveAllow, RedrivePolicy,
     event::{
-        BurnCause, Counted, Letters, NumberUsed, Outcomes, Restored, RestoredLease, RestoredOutcome, ReturnCause,
-        SendRefusal, ValueChanged,
+        BurnCause, Counted, Destination, Letters, MoveTask, MoveTaskEnd, MoveTaskFact, NumberUsed, Outcomes, Restored,
+        RestoredLease, RestoredOutcome, ReturnCause, SendRefusal, ValueChanged,
     },
     reply::{Accepted, Origin},
     words::{
         ActiveTime, AttemptKey, BodyOwner, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch,
         GroupId, Label, Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, TagKey, TagValue,
-        Tags, Timestamp, ValueKey,
+        Tags, TaskNumber, Timestamp, ValueKey,
     },
 };
 
@@ -195,7 +195,7 @@ fn outcomes(rng: &mut Rng) -> Outcomes {
     Outcomes { returned, parked, at: at(rng), letters: rng.bool().then(|| letters(rng)) }
 }
 
-const EVENTS: u8 = 32;
+const EVENTS: u8 = 34;
 
 /// One event of each kind; the compiler's exhaustive matches in `encode` see to it that none is forgotten there.
 fn event(rng: &mut Rng, kind: u8) -> Event {
@@ -305,6 +305,11 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
         24 => Event::ProducerForgotten { queue, epoch: epoch(r) },
         28 => Event::GroupParked { queue, group: group(r), at: at(r) },
         30 => Event::QueueTagged { queue, tags: tags(r) },
+        32 => Event::MoveTask { queue, task: TaskNumber(number(r)), fact: move_fact(r) },
+        33 => {
+            let task = move_task(r);
+            Event::MoveTask { queue, task: task.number, fact: MoveTaskFact::Started(task) }
+        }
         29 => Event::GroupsUnparked { queue, groups: list(r, group) },
         _ => Event::ValuesCommitted {
             queue,
@@ -317,7 +322,36 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
     }
 }
 
-const PIECES: u8 = 14;
+fn move_end(r: &mut Rng) -> MoveTaskEnd {
+    let ends = [MoveTaskEnd::Completed, MoveTaskEnd::Cancelled, MoveTaskEnd::DestinationGone, MoveTaskEnd::TooLong];
+    ends[r.usize(..ends.len())]
+}
+
+fn move_task(r: &mut Rng) -> MoveTask {
+    MoveTask {
+        number: TaskNumber(number(r)),
+        destination: maybe(r, |r| Destination { generation: queue(r), name: name(r) }),
+        rate: small(r),
+        through: sequence(r),
+        looked_through: sequence(r),
+        started_at: at(r),
+        next_at: at(r),
+        to_move: number(r),
+        moved: number(r),
+        passed_over: number(r),
+        ended: maybe(r, |r| (at(r), move_end(r))),
+    }
+}
+
+fn move_fact(r: &mut Rng) -> MoveTaskFact {
+    match r.u8(..3) {
+        0 => MoveTaskFact::Moved { to: queue(r), at: at(r), messages: list(r, |r| (sequence(r), sequence(r))) },
+        1 => MoveTaskFact::Advanced { looked_through: sequence(r), passed_over: number(r), next_at: at(r) },
+        _ => MoveTaskFact::Ended { at: at(r), end: move_end(r) },
+    }
+}
+
+const PIECES: u8 = 15;
 
 fn piece(rng: &mut Rng, kind: u8) -> Restored {
     let (queue, r) = (queue(rng), rng);
@@ -387,6 +421,7 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
             uses: list(r, used),
         },
         12 => Restored::Tags { queue, tags: tags(r) },
+        13 => Restored::MoveTask { queue, task: move_task(r) },
         11 => Restored::ParkedGroup { queue, group: group(r), at: at(r) },
         _ => Restored::PastCommit { queue, id: label(r), digest: digest(r), outputs: list(r, accepted) },
     }

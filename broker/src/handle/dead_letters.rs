@@ -1,10 +1,11 @@
 //! Dead letters, their way back, and parked groups, as fronts see them (Q1 to Q7, B7).
 
 use lockstep_engine::{
-    command::{Park, QueueRef, Unpark},
-    reply::Unparked,
+    command::{CancelMoveTask, Park, QueueRef, StartMoveTask, Unpark},
+    event::MoveTask,
+    reply::{MoveTaskStarted, Unparked},
     view::ParkedGroup,
-    words::{GroupId, QueueName},
+    words::{GroupId, QueueGeneration, QueueName},
 };
 
 use super::Handle;
@@ -51,5 +52,34 @@ impl Handle {
         max: usize,
     ) -> Result<Vec<QueueName>, Failure> {
         self.read(move |engine, _| Ok(engine.dead_letter_sources(&queue, &after, max)?)).await
+    }
+
+    /// Starts a task that moves the messages of a dead-letter queue on (Q6).
+    ///
+    /// # Errors
+    /// The source is not there or nobody's dead-letter queue, or has a running task; the destination is not there or
+    /// the source; the rate is out of range; 100 tasks are running.
+    pub async fn start_move_task(&self, command: StartMoveTask) -> Result<MoveTaskStarted, Failure> {
+        self.command(command).await
+    }
+
+    /// Ends a running task; how many messages it had moved (Q6).
+    ///
+    /// # Errors
+    /// It is not there, or has ended.
+    pub async fn cancel_move_task(&self, command: CancelMoveTask) -> Result<u64, Failure> {
+        self.command(command).await
+    }
+
+    /// The newest tasks of a queue and its generation, the newest first; at most `max` (Q7).
+    ///
+    /// # Errors
+    /// The queue is not there.
+    pub async fn move_tasks(&self, queue: QueueRef, max: usize) -> Result<(QueueGeneration, Vec<MoveTask>), Failure> {
+        self.read(move |engine, _| {
+            let generation = engine.describe(&queue)?.generation;
+            Ok((generation, engine.move_tasks(&queue, max)?))
+        })
+        .await
     }
 }

@@ -120,3 +120,96 @@ async fn policies_that_mean_nothing_are_refused_with_their_rule() {
     assert_eq!((status.code(), reason(&status).0.as_str()), (Code::FailedPrecondition, "REDRIVE_NOT_ALLOWED"));
     broker.stop().await.expect("a clean end");
 }
+
+/// A broker on disk with so many dead letters, each in a group of its own.
+async fn with_letters(broker: &mut Served, count: u32) {
+    broker.create(DEAD, v1::QueueAttributes::default()).await;
+    broker.create(Q, attributes(1)).await;
+    for number in 0..count {
+        broker.send(Q, &number.to_string(), &number.to_string(), "letter").await;
+        let held = broker.receive(Q, 1).await.remove(0);
+        let entry = Some(v1::VisibilityEntry { receipt_handle: held.receipt_handle, visibility_timeout_seconds: 0 });
+        broker.messages.change_visibility(v1::ChangeVisibilityRequest { queue: Q.into(), entry }).await.expect("back");
+        assert!(broker.receive(Q, 1).await.is_empty());
+    }
+}
+
+fn task_of(destination: &str, rate: u32) -> v1::StartMessageMoveTaskRequest {
+    let (source_queue, destination_queue) = (DEAD.into(), destination.into());
+    v1::StartMessageMoveTaskRequest { source_queue, destination_queue, max_messages_per_second: rate }
+}
+
+#[tokio::test]
+async fn a_move_task_goes_on_after_a_restart_and_wakes_who_waits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut broker = Served::start(&sled(&directory)).await;
+    with_letters(&mut broker, 3).await;
+    let mut admin = DeadLettersClient::new(broker.channel.clone());
+    let handle = admin.start_message_move_task(task_of("", 1)).await.expect("started").into_inner().task_handle;
+    broker.stop().await.expect("a clean end");
+    let mut broker = Served::start(&sled(&directory)).await;
+    let mut admin = DeadLettersClient::new(broker.channel.clone());
+    let mut groups = Vec::new();
+    while groups.len() < 3 {
+        let request =
+            v1::ReceiveRequest { queue: Q.into(), max_messages: 1, wait_seconds: Some(20), ..Default::default() };
+        let messages = broker.messages.receive(request).await.expect("received").into_inner().deliveries;
+        assert_eq!(messages.len(), 1, "it was woken");
+        assert_eq!((messages[0].receive_count, messages[0].body.as_ref()), (1, &b"letter"[..]));
+        groups.push(messages[0].message_group_id.clone());
+    }
+    assert_eq!(groups, ["0", "1", "2"]);
+    let request = v1::ListMessageMoveTasksRequest { source_queue: DEAD.into(), max_results: 0 };
+    let task = admin.list_message_move_tasks(request).await.expect("listed").into_inner().tasks.remove(0);
+    assert_eq!((task.status(), task.messages_moved), (v1::MoveTaskStatus::Completed, 3));
+    assert!(task.task_handle.is_empty() && !handle.is_empty(), "only while it runs (Q7)");
+    broker.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn move_tasks_that_mean_nothing_are_refused_and_a_lost_destination_has_its_name() {
+    let mut broker = Served::start(&memory()).await;
+    with_letters(&mut broker, 2).await;
+    broker.create("to.fifo", v1::QueueAttributes::default()).await;
+    let mut admin = DeadLettersClient::new(broker.channel.clone());
+    let of_source = v1::StartMessageMoveTaskRequest { source_queue: Q.into(), ..Default::default() };
+    let cases = [
+        (of_source, Code::FailedPrecondition, "NOT_A_DEAD_LETTER_QUEUE"),
+        (task_of("no.fifo", 0), Code::NotFound, "MOVE_DESTINATION_NOT_FOUND"),
+        (task_of(DEAD, 0), Code::InvalidArgument, "MOVE_DESTINATION_IS_SOURCE"),
+        (task_of("no name", 0), Code::InvalidArgument, "QUEUE_NAME_INVALID"),
+        (task_of("", 501), Code::InvalidArgument, "FIELD_OUT_OF_RANGE"),
+    ];
+    for (request, code, wanted) in cases {
+        let status = admin.start_message_move_task(request).await.expect_err(wanted);
+        assert_eq!((status.code(), reason(&status).0.as_str()), (code, wanted), "{status}");
+    }
+    let handle = admin.start_message_move_task(task_of("to.fifo", 1)).await.expect("started").into_inner().task_handle;
+    let status = admin.start_message_move_task(task_of("", 0)).await.expect_err("one is running");
+    assert_eq!(reason(&status).0, "MOVE_TASK_RUNNING");
+    broker
+        .queues
+        .delete_queue(v1::DeleteQueueRequest { queue: "to.fifo".into(), ..Default::default() })
+        .await
+        .expect("gone");
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    let task = loop {
+        let request = v1::ListMessageMoveTasksRequest { source_queue: DEAD.into(), max_results: 1 };
+        let task = admin.list_message_move_tasks(request).await.expect("listed").into_inner().tasks.remove(0);
+        if task.status() != v1::MoveTaskStatus::Running || tokio::time::Instant::now() > deadline {
+            break task;
+        }
+    };
+    assert_eq!(task.status(), v1::MoveTaskStatus::Failed);
+    assert_eq!(task.failure_reason, "AWS.SimpleQueueService.NonExistentQueue");
+    for (task_handle, wanted) in [
+        (handle, "MOVE_TASK_ENDED"),
+        ("move-task-99-1".into(), "MOVE_TASK_NOT_FOUND"),
+        ("x".into(), "TASK_HANDLE_INVALID"),
+    ] {
+        let request = v1::CancelMessageMoveTaskRequest { task_handle };
+        let status = admin.cancel_message_move_task(request).await.expect_err(wanted);
+        assert_eq!(reason(&status).0, wanted);
+    }
+    broker.stop().await.expect("a clean end");
+}

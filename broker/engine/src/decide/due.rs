@@ -90,14 +90,14 @@ impl State {
         [self.next_settlement(), tick].into_iter().flatten().min()
     }
 
-    /// The next instant at which [`Self::settle`] has something to do.
+    /// The next instant at which [`Self::settle`] has something to do, or a move task goes on.
     pub(crate) fn next_settlement(&self) -> Option<Timestamp> {
         let due = self.dues.first().map(|(at, ..)| self.wall(*at));
         let delay = self.delays.first().map(|(at, ..)| *at);
         let keys = self.queues.values().filter_map(oldest_key).min();
         let keys = keys.map(|at| self.wall(ActiveTime(at.0 + limits::KEY_LINGER)));
         let retention = self.queues.values().filter_map(next_expiry).min();
-        [due, delay, keys, retention].into_iter().flatten().min()
+        [due, delay, keys, retention, self.next_move()].into_iter().flatten().min()
     }
 
     /// Whether anything lives that downtime must not count against (H2).

@@ -210,6 +210,14 @@ fn refusal(rejected: &Rejected) -> Option<SendRefusal> {
         | Rejected::TooManyParked
         | Rejected::OutcomeForgotten
         | Rejected::OutputRefused { .. }
+        | Rejected::NotADeadLetterQueue
+        | Rejected::MoveDestinationNotFound { .. }
+        | Rejected::MoveDestinationIsSource
+        | Rejected::MoveRateInvalid
+        | Rejected::MoveTaskRunning
+        | Rejected::TooManyMoveTasks
+        | Rejected::MoveTaskNotFound
+        | Rejected::MoveTaskEnded
         | Rejected::ValueOutsideClaim { .. }
         | Rejected::ValueTooLong { .. }
         | Rejected::ReaderFull => None,

@@ -88,6 +88,7 @@ impl State {
             | Event::NumbersUsed { .. }
             | Event::ProducerForgotten { .. }
             | Event::DeliveriesCommitted { .. }
+            | Event::MoveTask { .. }
             | Event::Restored(_) => None,
         }
     }

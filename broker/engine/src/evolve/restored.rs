@@ -62,6 +62,10 @@ impl State {
             Restored::Reader { .. } | Restored::Claim { .. } | Restored::EndedClaim { .. } | Restored::Value { .. } => {
                 self.restore_reader(piece)
             }
+            Restored::MoveTask { queue, task } => {
+                self.queues.get_mut(queue)?.move_tasks.push(task.clone());
+                Some(())
+            }
             Restored::PastCommit { queue, id, digest, outputs } => {
                 let past = PastCommit { digest: *digest, outputs: outputs.clone() };
                 self.queues.get_mut(queue)?.commits.insert(id.clone(), past);
@@ -194,6 +198,7 @@ impl State {
             | Restored::Producer { .. }
             | Restored::Attempt { .. }
             | Restored::Tags { .. }
+            | Restored::MoveTask { .. }
             | Restored::PastCommit { .. } => return None,
         }
         Some(())

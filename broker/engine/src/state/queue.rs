@@ -11,6 +11,7 @@ use crate::{
         message::{Hold, Lease, Message},
         producers::Producers,
         reader::{PastCommits, Reader},
+        redrive::MoveTasks,
     },
     words::{ActiveTime, Epoch, GroupId, Label, QueueGeneration, QueueName, ReaderId, SequenceNumber, Tags, Timestamp},
 };
@@ -46,6 +47,7 @@ pub(crate) struct Queue {
     pub(crate) commits: PastCommits,
     /// At most 50 (L12).
     pub(crate) tags: Tags,
+    pub(crate) move_tasks: MoveTasks,
 }
 
 /// A message group that has messages.
@@ -86,6 +88,7 @@ impl Queue {
             readers: BTreeMap::new(),
             commits: PastCommits::default(),
             tags: Tags::default(),
+            move_tasks: MoveTasks::default(),
         }
     }
 

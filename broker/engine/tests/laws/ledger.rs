@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockstep_engine::{
     Engine, Event, GroupDelivery,
     command::QueueRef,
-    event::{NumberUsed, Outcomes},
+    event::{MoveTaskFact, NumberUsed, Outcomes},
     words::{AttemptKey, Epoch, GroupId, Label, QueueGeneration, QueueName, SequenceNumber},
 };
 
@@ -21,6 +21,7 @@ enum Fate {
     Purged,
     Expired,
     DeadLettered,
+    MovedBack,
 }
 
 /// A message that waits, and the epoch of the grant or claim that holds it.
@@ -69,10 +70,23 @@ impl Ledger {
                 let book = self.books.remove(queue).ok_or("a queue was deleted twice")?;
                 book.balance()
             }
-            Event::MessagesDeadLettered { queue, to, messages, .. } => self.dead_letter(*queue, *to, messages),
+            Event::MessagesDeadLettered { queue, to, messages, .. } => {
+                self.carry(*queue, *to, messages, Fate::DeadLettered)
+            }
+            Event::MoveTask { queue, fact: MoveTaskFact::Moved { to, messages, .. }, .. } => {
+                let held = |sequence: &SequenceNumber| {
+                    let waiting = self.books.get(queue).and_then(|book| book.waiting.get(&sequence.0));
+                    waiting.is_some_and(|waiting| waiting.holder.is_some() || waiting.delayed)
+                };
+                ensure!(!messages.iter().any(|(from, _)| held(from)), "a held message was moved back");
+                self.carry(*queue, *to, messages, Fate::MovedBack)
+            }
             Event::ClaimCommitted { queue, outcomes, .. } => {
                 self.books.get_mut(queue).ok_or("an event of no queue")?.enter(event)?;
-                outcomes.letters.iter().try_for_each(|letters| self.dead_letter(*queue, letters.to, &letters.messages))
+                outcomes
+                    .letters
+                    .iter()
+                    .try_for_each(|letters| self.carry(*queue, letters.to, &letters.messages, Fate::DeadLettered))
             }
             Event::Restored(_) => Err("a distilled piece in the journal".to_owned()),
             Event::QueueChanged { queue, .. }
@@ -87,6 +101,7 @@ impl Ledger {
             | Event::MessagesDeleted { queue, .. }
             | Event::VisibilityChanged { queue, .. }
             | Event::MessagesExpired { queue, .. }
+            | Event::MoveTask { queue, .. }
             | Event::KeysForgotten { queue, .. }
             | Event::ProducerOpened { queue, .. }
             | Event::NumbersUsed { queue, .. }
@@ -106,17 +121,18 @@ impl Ledger {
         }
     }
 
-    /// Leaves one book and stands in the other at once: the same group, a new number (Q2).
-    fn dead_letter(
+    /// Leaves one book and stands in the other at once: the same group, a new number (Q2, Q7).
+    fn carry(
         &mut self,
         queue: QueueGeneration,
         to: QueueGeneration,
         messages: &[(SequenceNumber, SequenceNumber)],
+        fate: Fate,
     ) -> Result<(), String> {
         for (from, place) in messages {
             let book = self.books.get_mut(&queue).ok_or("dead letters of no queue")?;
             let group = book.waiting.get(&from.0).map(|waiting| waiting.group.clone());
-            book.end(&[*from], Fate::DeadLettered)?;
+            book.end(&[*from], fate)?;
             let target = self.books.get_mut(&to).ok_or("dead letters to no queue")?;
             target.accept(*place, group.expect("it ended only now"), false)?;
         }
@@ -243,6 +259,7 @@ impl Book {
             | Event::BodiesMoved { .. }
             | Event::MessagesDeadLettered { .. }
             | Event::QueueTagged { .. }
+            | Event::MoveTask { .. }
             | Event::GroupParked { .. }
             | Event::GroupsUnparked { .. }
             | Event::ValuesCommitted { .. }

@@ -9,11 +9,13 @@ mod moving;
 mod parking;
 mod producers;
 mod readers;
+mod redrive;
 mod tags;
 
 use lockstep_engine::{
     AttributeChanges, Attributes, Engine, GroupDelivery, Rejected,
     command::{CreateQueue, DeleteQueue, PurgeQueue, QueueRef, SetQueueAttributes},
+    event::MoveTask,
     reply::{Origin, QueueCreated},
     view::MessageState,
     words::{
@@ -99,6 +101,8 @@ pub(crate) struct Queue {
     pub(crate) commits: Vec<PastCommit>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) tags: Vec<(TagKey, TagValue)>,
+    /// Every move task (Q6); the engine keeps the newest 10.
+    pub(crate) tasks: Vec<MoveTask>,
 }
 
 /// What surrounds a command.
@@ -172,6 +176,7 @@ impl Model {
             commits: Vec::new(),
             attempts: Vec::new(),
             tags,
+            tasks: Vec::new(),
         });
         Ok(QueueCreated { generation: QueueGeneration(self.last_generation), created: true })
     }
@@ -245,6 +250,7 @@ impl Model {
             let keys = queue.keys.iter().map(|(_, _, expires_at)| *expires_at);
             let keys = keys.chain(attempts).map(|expires_at| expires_at + self.downtime);
             let retention = queue.messages.iter().map(|message| message.sent_at + queue.attributes.retention);
+            instants.extend(queue.tasks.iter().filter(|task| task.is_running()).map(|task| task.next_at.0));
             instants.extend(due.into_iter().chain(keys).chain(retention));
         }
         instants
@@ -292,6 +298,7 @@ impl Model {
             ensure!(same, "{seen:?} is not {message:?}");
         }
         self.compare_parked(engine, queue, &reference)?;
+        self.compare_tasks(engine, queue, &reference)?;
         let sources =
             engine.dead_letter_sources(&reference, "", usize::MAX).map_err(|rejected| rejected.to_string())?;
         ensure!(sources == self.sources_of(&queue.name), "dead-letter sources {sources:?}");

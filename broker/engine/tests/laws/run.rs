@@ -108,6 +108,7 @@ impl Run {
             self.evolve(settlement.events)?;
             if settlement.complete {
                 self.model.settle(self.now);
+                self.redrive()?;
                 let (now, next) = (Timestamp(self.now), self.engine.next_deadline());
                 let calm = self.engine.tick_due(now) || next.is_none_or(|next| next > now);
                 ensure!(calm, "all is settled, and yet a turn is wanted at {next:?}");
@@ -117,14 +118,27 @@ impl Run {
         Err("settling does not end".to_owned())
     }
 
+    /// What move tasks do by themselves: turn by turn, until none is due.
+    fn redrive(&mut self) -> Result<(), String> {
+        let space = Space { for_sends: self.space.0, for_finishes: self.space.1 };
+        for _ in 0..100 {
+            let events = self.engine.redrive(Timestamp(self.now), space);
+            if events.is_empty() {
+                return Ok(());
+            }
+            self.evolve(events.clone())?;
+            self.model.redrive(&events, &self.turn())?;
+        }
+        Err("the move tasks do not rest".to_owned())
+    }
+
+    fn turn(&self) -> Turn {
+        let (for_sends, for_finishes) = self.space;
+        Turn { now: self.now, frame: self.frame, for_sends, for_finishes, bodies: Vec::new() }
+    }
+
     fn decide(&mut self, step: &Step) -> Result<(), String> {
-        let mut turn = Turn {
-            now: self.now,
-            frame: self.frame,
-            for_sends: self.space.0,
-            for_finishes: self.space.1,
-            bodies: Vec::new(),
-        };
+        let mut turn = self.turn();
         match step {
             Step::Create(command) => {
                 let given = self.apply(command)?;
@@ -173,6 +187,14 @@ impl Run {
             Step::Unpark(command) => {
                 let given = self.apply(command)?;
                 same(&given.reply, &self.model.unpark(command, &turn))
+            }
+            Step::StartMove(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.start_move(command, &turn))
+            }
+            Step::CancelMove(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.cancel_move(command, &turn))
             }
             Step::Delete(command) => {
                 let given = self.apply(command)?;

@@ -4,14 +4,14 @@
 use lockstep_engine::{
     AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{
-        Abandon, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, Delete, DeleteQueue, DropReader,
-        ForgetProducer, GroupOutcome, MoveBodies, OpenProducer, OpenReader, Output, Park, PurgeQueue, QueueRef,
-        ReaderRef, Receive, Rest, Send, SendEntry, SendSession, SetQueueAttributes, TagQueue, TakeClaim, Unpark,
-        UntagQueue, ValueChange,
+        Abandon, CancelMoveTask, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, Delete, DeleteQueue,
+        DropReader, ForgetProducer, GroupOutcome, MoveBodies, OpenProducer, OpenReader, Output, Park, PurgeQueue,
+        QueueRef, ReaderRef, Receive, Rest, Send, SendEntry, SendSession, SetQueueAttributes, StartMoveTask, TagQueue,
+        TakeClaim, Unpark, UntagQueue, ValueChange,
     },
     words::{
         AttemptKey, BodyOwner, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration,
-        QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, TagKey, TagValue, Tags, ValueKey,
+        QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, TagKey, TagValue, Tags, TaskNumber, ValueKey,
     },
 };
 
@@ -41,6 +41,8 @@ pub(crate) enum Step {
     Unpark(Unpark),
     Tag(TagQueue),
     Untag(UntagQueue),
+    StartMove(StartMoveTask),
+    CancelMove(CancelMoveTask),
     /// The broker ends, and starts again after a while.
     Restart {
         downtime: u64,
@@ -193,9 +195,14 @@ impl Workload {
                 clock_behind: if self.one_in(5) { 5_000 } else { 0 },
                 from_checkpoint: self.rng.bool(),
             },
-            970..980 => Step::MoveBodies(self.moves(queue)),
-            980..985 => Step::Park(Park { queue: reference, group: group(self.pick_of(GROUPS)) }),
-            985..995 => {
+            970..975 => Step::MoveBodies(self.moves(queue)),
+            975..983 => Step::StartMove(self.start_move(model, reference)),
+            983..985 => Step::CancelMove(CancelMoveTask {
+                queue: QueueGeneration(queue.generation),
+                task: TaskNumber(self.rng.u64(0..queue.tasks.len() as u64 + 2)),
+            }),
+            985..988 => Step::Park(Park { queue: reference, group: group(self.pick_of(GROUPS)) }),
+            988..995 => {
                 let one = group(self.pick_of(GROUPS));
                 Step::Unpark(Unpark { queue: reference, group: if self.one_in(3) { None } else { Some(one) } })
             }
@@ -203,6 +210,16 @@ impl Workload {
             997..998 => Step::Untag(UntagQueue { queue: reference, keys: self.tags().into_keys().collect() }),
             998.. => Step::Wait,
         }
+    }
+
+    /// Mostly of a queue that is somebody's dead-letter queue.
+    fn start_move(&mut self, model: &Model, reference: QueueRef) -> StartMoveTask {
+        let policies = model.queues.iter().filter_map(|queue| queue.attributes.redrive.as_ref());
+        let named: Vec<_> = policies.map(|policy| policy.dead_letter_queue.clone()).collect();
+        let named = self.pick(&named).cloned().filter(|_| self.rng.u32(0..5) > 0);
+        let source = named.map_or(reference, |name| QueueRef { name, generation: None });
+        let destination = if self.rng.bool() { Some(queue_name(self.pick_of(NAMES))) } else { None };
+        StartMoveTask { source, destination, rate: self.pick_of([1, 1, 2, 3, 7, 500, 0, 501]) }
     }
 
     /// Some bodies of messages and values, most of them from where they are.

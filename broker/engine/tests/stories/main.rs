@@ -11,6 +11,7 @@ mod limits;
 mod order;
 mod parking;
 mod receipts;
+mod redrive;
 mod sends;
 mod sessions;
 mod strict;

@@ -173,10 +173,24 @@ impl World {
                 self.tick();
             }
             if settlement.complete {
+                self.redrive();
                 return turn;
             }
         }
         panic!("settling does not end");
+    }
+
+    /// What move tasks do, until none is due.
+    fn redrive(&mut self) {
+        for _ in 0..1_000 {
+            let events = self.engine.redrive(Timestamp(self.now), self.space);
+            if events.is_empty() {
+                return;
+            }
+            self.evolve(events);
+            self.tick();
+        }
+        panic!("the move tasks do not rest");
     }
 
     fn tick(&mut self) {

@@ -10,6 +10,7 @@ use tonic::{Request, Response};
 use super::{
     Services, input,
     queues::{Answered, parsed},
+    redrive,
 };
 use crate::{failure::Invalid, limits};
 
@@ -27,6 +28,37 @@ impl DeadLetters for Services {
         let queues: Vec<String> = names.iter().map(ToString::to_string).collect();
         let next = queues.last().filter(|_| queues.len() == max).cloned().unwrap_or_default();
         Ok(Response::new(v1::ListDeadLetterSourceQueuesResponse { queues, next }))
+    }
+
+    async fn start_message_move_task(
+        &self,
+        request: Request<v1::StartMessageMoveTaskRequest>,
+    ) -> Answered<v1::StartMessageMoveTaskResponse> {
+        let command = parsed(redrive::start(request.get_ref()))?;
+        let started = self.handle.start_move_task(command).await.map_err(|failure| self.refuse(&failure))?;
+        let task_handle = redrive::handle(started.queue, started.task);
+        Ok(Response::new(v1::StartMessageMoveTaskResponse { task_handle }))
+    }
+
+    async fn cancel_message_move_task(
+        &self,
+        request: Request<v1::CancelMessageMoveTaskRequest>,
+    ) -> Answered<v1::CancelMessageMoveTaskResponse> {
+        let command = parsed(redrive::cancel(request.get_ref()))?;
+        let messages_moved = self.handle.cancel_move_task(command).await.map_err(|failure| self.refuse(&failure))?;
+        Ok(Response::new(v1::CancelMessageMoveTaskResponse { messages_moved }))
+    }
+
+    async fn list_message_move_tasks(
+        &self,
+        request: Request<v1::ListMessageMoveTasksRequest>,
+    ) -> Answered<v1::ListMessageMoveTasksResponse> {
+        let v1::ListMessageMoveTasksRequest { source_queue, max_results } = request.into_inner();
+        let queue = parsed(input::queue(&source_queue, None))?;
+        let max = parsed(input::count("max_results", max_results, 1, redrive::LISTED, "L13"))? as usize;
+        let (generation, tasks) = self.handle.move_tasks(queue, max).await.map_err(|failure| self.refuse(&failure))?;
+        let tasks = tasks.into_iter().map(|task| redrive::task(generation, &source_queue, task)).collect();
+        Ok(Response::new(v1::ListMessageMoveTasksResponse { tasks }))
     }
 }
 

@@ -64,6 +64,14 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::NoDeadLetterQueue => (Code::FailedPrecondition, "NO_DEAD_LETTER_QUEUE", "B7"),
         Rejected::TooManyTags { .. } => (Code::ResourceExhausted, "TOO_MANY_TAGS", "L12"),
         Rejected::TooManyParked => (Code::ResourceExhausted, "TOO_MANY_PARKED", "B7"),
+        Rejected::NotADeadLetterQueue => (Code::FailedPrecondition, "NOT_A_DEAD_LETTER_QUEUE", "Q6"),
+        Rejected::MoveDestinationNotFound { .. } => (Code::NotFound, "MOVE_DESTINATION_NOT_FOUND", "Q6"),
+        Rejected::MoveDestinationIsSource => (Code::InvalidArgument, "MOVE_DESTINATION_IS_SOURCE", "Q6"),
+        Rejected::MoveRateInvalid => (Code::OutOfRange, "MOVE_RATE_INVALID", "L13"),
+        Rejected::MoveTaskRunning => (Code::FailedPrecondition, "MOVE_TASK_RUNNING", "Q6"),
+        Rejected::TooManyMoveTasks => (Code::ResourceExhausted, "TOO_MANY_MOVE_TASKS", "L13"),
+        Rejected::MoveTaskNotFound => (Code::NotFound, "MOVE_TASK_NOT_FOUND", "Q6"),
+        Rejected::MoveTaskEnded => (Code::FailedPrecondition, "MOVE_TASK_ENDED", "Q6"),
         Rejected::ValueOutsideClaim { .. } => (Code::InvalidArgument, "VALUE_OUTSIDE_CLAIM", "B1"),
         Rejected::ValueTooLong { .. } => (Code::InvalidArgument, "VALUE_TOO_LONG", "B1"),
         Rejected::ReaderFull => (Code::ResourceExhausted, "READER_FULL", "B1"),
@@ -102,7 +110,15 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
         }
         Rejected::ValueOutsideClaim { key } | Rejected::ValueTooLong { key } => vec![("key", key.clone())],
         Rejected::OutcomeInvalid { group, .. } => vec![("message_group_id", group.to_string())],
+        Rejected::MoveDestinationNotFound { name } => vec![("destination", name.to_string())],
         Rejected::QueueNotFound
+        | Rejected::NotADeadLetterQueue
+        | Rejected::MoveDestinationIsSource
+        | Rejected::MoveRateInvalid
+        | Rejected::MoveTaskRunning
+        | Rejected::TooManyMoveTasks
+        | Rejected::MoveTaskNotFound
+        | Rejected::MoveTaskEnded
         | Rejected::NoDeadLetterQueue
         | Rejected::TooManyParked
         | Rejected::DeadLetterQueueIsSelf

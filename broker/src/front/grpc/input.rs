@@ -18,7 +18,7 @@ use crate::{
     limits,
 };
 
-type Parsed<T> = Result<T, Invalid>;
+pub(super) type Parsed<T> = Result<T, Invalid>;
 
 /// A queue by name, and by generation where one is given.
 pub(super) fn queue(name: &str, generation: Option<u64>) -> Parsed<QueueRef> {

@@ -15,6 +15,7 @@ mod produce;
 mod producers;
 mod queues;
 mod readers;
+mod redrive;
 mod streams;
 
 use lockstep_proto::{
