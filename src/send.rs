@@ -63,8 +63,8 @@ enum Sender {
 }
 
 impl Sender {
-    async fn new(args: &SendArgs, client: &Client) -> Result<Self, Error> {
-        let producer = client.producer(args.queue.as_str());
+    async fn new(args: &SendArgs, client: &Client, patience: Duration) -> Result<Self, Error> {
+        let producer = client.producer(args.queue.as_str()).give_up_after(patience);
         let Some(name) = &args.producer else { return Ok(Sender::Keyed(producer.build())) };
         // Each run is an instance of its own: what a former one left unanswered is either stored or not, and the
         // broker says where it stopped.
@@ -87,8 +87,7 @@ pub(crate) async fn run(args: SendArgs, global: &Global) -> anyhow::Result<()> {
     // The producer's own limit is the deduplication window (H11); a person at a terminal has less patience. It gives
     // a send a second at least: of no time at all nothing could come back.
     let patience = Duration::from_secs(global.patience.max(1));
-    let producer = client.producer(args.queue.as_str()).give_up_after(patience).build();
-    let mut sender = Sender::new(&args, &client).await?;
+    let mut sender = Sender::new(&args, &client, patience).await?;
     let output = global.output();
     if let Some(body) = &args.body {
         let mut message = args.message(body.as_bytes()).map_err(Usage)?;

@@ -100,7 +100,7 @@ pub(crate) enum GaveUp {
 pub(crate) enum Limit {
     /// One try, which takes as long as it takes.
     Once,
-    /// No try begins later, and none lasts longer.
+    /// No try begins later, and none lasts longer, but for [`SHORTEST_TRY`].
     Total(Duration),
     /// As `total`, but the broker is asked to wait: that time is added once a try was sent.
     Waiting { total: Duration, wait: Duration },
@@ -136,6 +136,9 @@ impl Limit {
     }
 }
 
+/// A try of no time at all could tell nothing, not even that nobody is there.
+const SHORTEST_TRY: Duration = Duration::from_millis(100);
+
 /// Tries `call` until it is answered, it may not be repeated, or the time since `start` reaches the limit.
 pub(crate) async fn run<T, F, Fut>(
     policy: &RetryPolicy,
@@ -152,7 +155,7 @@ where
     // The text of the last try whose effect is unknown: one such try makes the whole call's outcome unknown.
     let mut unknown: Option<String> = None;
     loop {
-        let left = limit.sent().saturating_sub(start.elapsed()).min(limit.one_try(policy));
+        let left = limit.sent().saturating_sub(start.elapsed()).max(SHORTEST_TRY).min(limit.one_try(policy));
         let failure = match tokio::time::timeout(left, call()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(status)) => Failure::from(status),

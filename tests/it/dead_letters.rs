@@ -49,7 +49,7 @@ fn dead_letters_go_back_and_a_task_is_listed_and_cancelled() {
     ok(&["queue", "create", "dead.fifo"]);
     ok(&["queue", "create", "a.fifo", "--dead-letter-queue", "dead.fifo", "--max-receives", "1"]);
     for group in ["g", "h"] {
-        ok(&["send", "a.fifo", "--group", group, "letter"]);
+        ok(&["send", "a.fifo", "--group", group, &format!("letter {group}")]);
         ok(&["receive", "a.fifo", "--visibility-timeout", "0"]);
         assert_eq!(ok(&["receive", "a.fifo"]), "");
     }

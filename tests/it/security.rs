@@ -88,7 +88,7 @@ fn a_client_of_the_right_authority_gets_in_and_no_other() {
     }
     let plain = broker.endpoint.replace("https", "http");
     let (code, _, err) = ended(&run(&["--endpoint", &plain, "--patience", "0", "queue", "list"]));
-    assert!(code == 3 && err.contains("https://"), "plain client: {code} {err}");
+    assert_eq!(code, 3, "plain client: {err}");
     let mut page = String::new();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();

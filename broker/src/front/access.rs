@@ -41,10 +41,14 @@ impl Right {
 /// The right that an operation needs, `Service/Method`; none where nobody has said it.
 fn needed(operation: &str) -> Option<Right> {
     let right = match operation {
-        "Queues/DescribeQueue" | "Queues/ListQueues" | "Queues/Explain" | "Messages/Peek" => Right::Read,
-        "DeadLetters/ListDeadLetterSourceQueues" | "Groups/ListParkedGroups" | "Clock/Now" | "Admin/Status" => {
+        "Queues/DescribeQueue" | "Queues/ListQueues" | "Queues/ListQueueTags" | "Queues/Explain" | "Messages/Peek" => {
             Right::Read
         }
+        "DeadLetters/ListDeadLetterSourceQueues"
+        | "DeadLetters/ListMessageMoveTasks"
+        | "Groups/ListParkedGroups"
+        | "Clock/Now"
+        | "Admin/Status" => Right::Read,
         "Producers/ListProducers" | "Readers/ListReaders" | "Readers/DescribeReader" => Right::Read,
         "Messages/Send" | "Messages/SendBatch" | "Messages/Produce" | "Producers/OpenProducer" => Right::Send,
         "Messages/Receive" | "Messages/Consume" | "Messages/Delete" | "Messages/DeleteBatch" => Right::Receive,
@@ -53,7 +57,14 @@ fn needed(operation: &str) -> Option<Right> {
         "Readers/ReadValues" | "Readers/Commit" | "Readers/Abandon" => Right::Receive,
         "Queues/CreateQueue" | "Queues/SetQueueAttributes" | "Queues/PurgeQueue" | "Queues/DeleteQueue" => Right::Admin,
         // To forget a producer or a reader is to forget what has been done: a thing can be done twice then.
-        "Producers/ForgetProducer" | "Readers/DropReader" | "Groups/Park" | "Groups/Unpark" => Right::Admin,
+        "Queues/TagQueue"
+        | "Queues/UntagQueue"
+        | "DeadLetters/StartMessageMoveTask"
+        | "DeadLetters/CancelMessageMoveTask"
+        | "Producers/ForgetProducer"
+        | "Readers/DropReader"
+        | "Groups/Park"
+        | "Groups/Unpark" => Right::Admin,
         "Clock/Freeze" | "Clock/Advance" | "Clock/RunUntilIdle" | "Admin/Drain" => Right::Admin,
         _ => return None,
     };

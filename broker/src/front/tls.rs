@@ -4,7 +4,11 @@
 
 use std::{collections::VecDeque, future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::AbortHandle};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::AbortHandle,
+};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -122,6 +126,7 @@ fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError
 /// An HTTP/2 caller (its preface begins with `PRI`) gets a GOAWAY that says "inadequate security", any other a page.
 async fn refuse_plain(stream: &mut TcpStream, first: u8) -> io::Result<()> {
     const TEXT: &str = "this port speaks TLS: use https";
+    const UNREAD: u64 = 64 << 10;
     if first == b'P' {
         // SETTINGS without any; then GOAWAY, last stream 0, INADEQUATE_SECURITY, and a text.
         let length = u8::try_from(8 + TEXT.len()).expect("a short text");
@@ -135,7 +140,9 @@ async fn refuse_plain(stream: &mut TcpStream, first: u8) -> io::Result<()> {
         );
         stream.write_all(page.as_bytes()).await?;
     }
-    stream.shutdown().await
+    stream.shutdown().await?;
+    // To close on what it still sends would take the text from it before it is read.
+    tokio::io::copy(&mut stream.take(UNREAD), &mut tokio::io::sink()).await.map(drop)
 }
 
 /// The handshakes under way.

@@ -178,7 +178,7 @@ async fn move_tasks_that_mean_nothing_are_refused_and_a_lost_destination_has_its
         (task_of("no.fifo", 0), Code::NotFound, "MOVE_DESTINATION_NOT_FOUND"),
         (task_of(DEAD, 0), Code::InvalidArgument, "MOVE_DESTINATION_IS_SOURCE"),
         (task_of("no name", 0), Code::InvalidArgument, "QUEUE_NAME_INVALID"),
-        (task_of("", 501), Code::InvalidArgument, "FIELD_OUT_OF_RANGE"),
+        (task_of("", 501), Code::InvalidArgument, "OUT_OF_RANGE"),
     ];
     for (request, code, wanted) in cases {
         let status = admin.start_message_move_task(request).await.expect_err(wanted);

@@ -123,6 +123,8 @@ pub(crate) struct Model {
     pub(crate) downtime: u64,
     pub(crate) journalled: u64,
     pub(crate) step: u64,
+    /// When it was last settled.
+    pub(crate) settled: u64,
 }
 
 impl Model {
@@ -222,6 +224,8 @@ impl Model {
     /// What time alone does: leases and claim limits end in the order of their deadlines, then retention (R3, R9).
     pub(crate) fn settle(&mut self, now: u64) {
         let (downtime, step) = (self.downtime, self.step);
+        // A lowered delay may end in the past; its group was not free before the change all the same.
+        let settled = std::mem::replace(&mut self.settled, now);
         for queue in &mut self.queues {
             while let Some((deadline, due)) = queue.next_due(downtime).filter(|(deadline, _)| *deadline <= now) {
                 match due {
@@ -229,7 +233,7 @@ impl Model {
                     Due::Claim(reader, number) => queue.burn(reader, number),
                     Due::Delay(sequence) => queue.appear(sequence),
                 }
-                queue.refresh((deadline, step));
+                queue.refresh((deadline.max(settled), step));
             }
             // One after the other: a group whose head goes may show one that is held before it shows one that is free.
             while let Some(place) = queue.messages.iter().position(|message| {

@@ -242,9 +242,9 @@ fn q7_a_crash_between_two_steps_loses_and_repeats_nothing() {
     }
     world.settle();
     assert_eq!(groups(&world.receive(10)), "a b c d e");
-    let moved = world.journal.iter().filter_map(|event| match event {
-        Event::MoveTask { fact: MoveTaskFact::Moved { messages, .. }, .. } => Some(messages.len()),
-        _ => None,
+    let moved = world.journal.iter().filter_map(|event| {
+        let Event::MoveTask { fact: MoveTaskFact::Moved { messages, .. }, .. } = event else { return None };
+        Some(messages.len())
     });
     assert_eq!(moved.sum::<usize>(), 5);
     world.engine.check().expect("the invariants hold");
