@@ -5,15 +5,18 @@
 use std::{path::Path, time::Duration};
 
 use crate::{
-    load::{JOURNALS, Load, flags, setting},
+    load::{Load, flags, setting},
     world::BrokerProcess,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_broker_keeps_what_it_acknowledged() {
-    for journal in JOURNALS {
-        kills(journal).await;
-    }
+async fn a_killed_broker_keeps_what_it_acknowledged_on_sled() {
+    kills("sled").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_broker_keeps_what_it_acknowledged_on_segments() {
+    kills("segments").await;
 }
 
 async fn kills(journal: &str) {

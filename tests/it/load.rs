@@ -189,9 +189,6 @@ pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Every journal on disk.
-pub(crate) const JOURNALS: [&str; 2] = ["sled", "segments"];
-
 /// Flags for a broker whose deaths also fall between the slices of checkpoints.
 pub(crate) fn flags(journal: &str) -> [&str; 4] {
     ["--journal", journal, "--checkpoint-floor", "16384"]
