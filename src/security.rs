@@ -17,7 +17,7 @@ pub(crate) struct SecurityArgs {
     /// The authority of client certificates, in PEM; with it every connection needs one.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// The tokens that calls need, a line a token: NAME SHA256 [RIGHTS] (docs/security.md).
+    /// The tokens that calls need, a line a token: NAME SHA256 and, where it has not all, its RIGHTS (docs/security.md).
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
     /// Listen on a network without TLS or without asking who calls.
