@@ -15,8 +15,9 @@ impl Checker<'_> {
         let state = &self.queues[queue];
         let Some(claim) = state.claims.get(&claim) else { return false };
         let Some(opened) = claim.opened.filter(|opened| opened.event < since) else { return false };
-        let first = claim.asked.unwrap_or(opened);
-        let lapsed = state.facts.claim_limit.is_some_and(|limit| first.active + limit <= self.now.active);
+        // A crash may take back active time in which nothing was journalled, and with it what a question counted.
+        let first = claim.asked.map_or(opened.active, |asked| asked.active.min(opened.active));
+        let lapsed = state.facts.claim_limit.is_some_and(|limit| first + limit <= self.now.active);
         claim.ended.is_none() && claim.enders.is_empty() && !lapsed
     }
 
