@@ -14,6 +14,7 @@ use crate::{
 
 const EXAMPLES: &str = "Examples:
   lockstep queue create orders.fifo --content-based-deduplication
+  lockstep queue create metrics
   lockstep queue create audit.fifo --delivery prefix --visibility-timeout 60
   lockstep queue list --prefix or
   lockstep queue describe orders.fifo --json
@@ -33,7 +34,8 @@ pub(crate) struct QueueArgs {
 enum QueueVerb {
     /// Create a queue; one that is there with equal attributes is fine (A1).
     Create {
-        /// 1 to 80 of A-Z, a-z, 0-9, hyphen and underscore, ending in .fifo (L1).
+        /// 1 to 80 of A-Z, a-z, 0-9, hyphen and underscore, with .fifo at the end of a FIFO queue's (L1).
+        /// Any other name makes a standard queue: at least once, in no promised order, nothing deduplicated (B5).
         queue: String,
         #[command(flatten)]
         attributes: AttributeArgs,
@@ -176,6 +178,8 @@ impl AttributeArgs {
 struct QueueShown {
     queue: String,
     queue_generation: u64,
+    /// `fifo` or `standard`.
+    kind: &'static str,
     delivery: &'static str,
     content_based_deduplication: bool,
     deduplication_scope: &'static str,
@@ -208,10 +212,13 @@ struct QueueShown {
 impl QueueShown {
     fn new(queue: v1::QueueDescription) -> Self {
         let attributes = queue.attributes.unwrap_or_default();
+        let fifo = queue.queue.ends_with(".fifo");
         Self {
+            kind: if fifo { "fifo" } else { "standard" },
             queue: queue.queue,
             queue_generation: queue.queue_generation,
             delivery: match attributes.group_delivery() {
+                _ if !fifo => "each",
                 v1::GroupDelivery::Prefix => "prefix",
                 v1::GroupDelivery::Strict | v1::GroupDelivery::Unspecified => "strict",
             },

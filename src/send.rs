@@ -31,8 +31,8 @@ pub(crate) struct SendArgs {
     queue: String,
     /// The message; without it every line of stdin is one.
     body: Option<String>,
-    /// The message group of all messages (L5).
-    #[arg(long, required_unless_present = "group_by", conflicts_with = "group_by")]
+    /// The message group of all messages (L5); only a standard queue does without.
+    #[arg(long, conflicts_with = "group_by")]
     group: Option<String>,
     /// The deduplication id of the one message (L5).
     #[arg(long, requires = "body")]
@@ -40,7 +40,7 @@ pub(crate) struct SendArgs {
     /// An attribute of every message, up to 10: NAME=VALUE, or NAME:TYPE=VALUE with String, Number or Binary (L7).
     #[arg(long, value_name = "NAME[:TYPE]=VALUE", value_parser = attribute)]
     attribute: Vec<v1::MessageAttribute>,
-    /// Hide the messages so long, 0 to 900 seconds; not on a FIFO queue, whose delay is its own (S10).
+    /// Hide the messages so long, 0 to 900 seconds; on a standard queue alone, a FIFO queue's delay is its own (S10).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=900))]
     delay: Option<u32>,
     /// Lines are JSON objects; this field is the message group.
@@ -83,6 +83,9 @@ impl Sender {
 
 /// Sends and tells what became of each message.
 pub(crate) async fn run(args: SendArgs, global: &Global) -> anyhow::Result<()> {
+    if args.is_fifo() && args.group.is_none() && args.group_by.is_none() {
+        return Err(Usage("a FIFO queue needs a message group: give --group, or --group-by (S1)".to_owned()).into());
+    }
     let client = connect(global).await?;
     // The producer's own limit is the deduplication window (H11); a person at a terminal has less patience. It gives
     // a send a second at least: of no time at all nothing could come back.
@@ -113,7 +116,11 @@ impl SendArgs {
         })
     }
 
-    /// A message with its group and its id.
+    fn is_fifo(&self) -> bool {
+        self.queue.ends_with(".fifo")
+    }
+
+    /// A message with its group, and for a FIFO queue its id.
     fn addressed(&self, line: &[u8]) -> Result<Message, String> {
         if self.group_by.is_some() || self.id_by.is_some() {
             let mapping = Mapping {
@@ -134,9 +141,10 @@ impl SendArgs {
         })
     }
 
-    /// In a session a number is key enough, unless ids were asked for: the same line twice is two messages.
+    /// In a session a number is key enough, unless ids were asked for: the same line twice is two messages. A standard
+    /// queue takes no deduplication id (B5).
     fn names_ids(&self) -> bool {
-        self.producer.is_none() || self.id_by.is_some()
+        self.is_fifo() && (self.producer.is_none() || self.id_by.is_some())
     }
 }
 
@@ -206,6 +214,7 @@ fn show(output: Output, sent: &Sent) -> anyhow::Result<()> {
     });
     output.result(&shown, || {
         let duplicate = if sent.duplicate { " (a duplicate: nothing new was stored)" } else { "" };
-        format!("#{} {}{duplicate}", sent.sequence_number, sent.message_id)
+        let number = if sent.sequence_number == 0 { String::new() } else { format!("#{} ", sent.sequence_number) };
+        format!("{number}{}{duplicate}", sent.message_id)
     })
 }

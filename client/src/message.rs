@@ -20,7 +20,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of a group. The group is 1 to 128 alphanumeric or punctuation characters (L5), the body UTF-8 text of
+    /// A message of a group; a standard queue keeps and delivers the group, and takes an empty one too. The group is 1 to 128 alphanumeric or punctuation characters (L5), the body UTF-8 text of
     /// 1 character to 1 MiB (L2, L6); the broker judges both.
     pub fn new(group: impl Into<String>, body: impl Into<Bytes>) -> Self {
         Message {
@@ -41,8 +41,8 @@ impl Message {
         self
     }
 
-    /// Hides it for so long, 0 to 900 s, in whole seconds, parts rounded up. A FIFO queue refuses it: there the delay
-    /// is the queue's (S10).
+    /// Hides it for so long, 0 to 900 s, in whole seconds, parts rounded up. Only a standard queue takes it: on a
+    /// FIFO queue the delay is the queue's (S10).
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
@@ -124,7 +124,7 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 pub struct Sent {
     /// A UUID of version 8 (H9).
     pub message_id: String,
-    /// Strictly rising in a queue, never used again (S12).
+    /// Strictly rising in a FIFO queue, never used again; 0 from a standard queue (S12).
     pub sequence_number: u64,
     /// An equal key was accepted within the window: nothing new was stored (S4, S6). It may have been an earlier try
     /// of this very send.

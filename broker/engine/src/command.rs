@@ -136,7 +136,7 @@ pub struct DeleteQueue {
 /// queue's (S7).
 #[derive(Clone, Debug)]
 pub struct SendEntry {
-    /// Its group.
+    /// Its group; on a standard queue it counts for nothing (B5).
     pub group: GroupId,
     /// Whether the caller gave a deduplication id; otherwise the keys are those of the body's SHA-256 (S3).
     pub explicit_id: bool,
@@ -147,7 +147,7 @@ pub struct SendEntry {
     /// The size by L2, in bytes.
     pub size: u32,
     /// Its own delay in milliseconds, at most [`limits::DELAY`](crate::limits::DELAY). On a FIFO queue only 0, which
-    /// means the queue's like none at all (S10).
+    /// means the queue's like none at all (S10); on a standard queue it goes before the queue's.
     pub delay: Option<u64>,
 }
 

@@ -45,7 +45,8 @@ impl State {
             }
             Event::QueueChanged { queue, attributes, at } => {
                 let found = self.queues.get_mut(queue)?;
-                let retimed = found.attributes.delay != attributes.delay;
+                // A standard queue's messages keep the delay that they were sent with (S11).
+                let retimed = found.is_fifo() && found.attributes.delay != attributes.delay;
                 found.attributes = attributes.clone();
                 found.modified_at = *at;
                 if retimed {
@@ -218,7 +219,9 @@ fn send(queue: &mut Queue, event: &Event) {
         return;
     };
     queue.last_sequence = *sequence;
-    queue.keys.insert(*key, Key { sequence: *sequence, expires_at: *key_expires_at });
+    if queue.is_fifo() {
+        queue.keys.insert(*key, Key { sequence: *sequence, expires_at: *key_expires_at });
+    }
     let message = Message {
         group: group.clone(),
         body: *body,

@@ -188,6 +188,7 @@ impl Engine {
     pub fn explain(&self, queue: &QueueRef, subject: &Subject, now: Timestamp) -> Result<Explanation, Rejected> {
         let (state, queue) = (self.state(), self.state().find(queue)?);
         match subject {
+            Subject::Group(_) if !queue.is_fifo() => Err(Rejected::NotFifo),
             Subject::Group(group) => Ok(state.explain_group(queue, group, now)),
             Subject::Message(sequence) => Ok(state.explain_message(queue, *sequence, now)),
             Subject::Receipt(receipt) if receipt.generation != queue.generation => Err(Rejected::ReceiptForeign),

@@ -99,6 +99,8 @@ impl State {
 
 fn check_messages(queue: &Queue) -> Result<(), String> {
     let count = |wanted: fn(&Hold) -> bool| queue.messages.values().filter(|message| wanted(&message.hold)).count();
+    let aged = if queue.is_fifo() { 0 } else { queue.messages.len() };
+    ensure!(queue.by_age.len() == aged, "{} messages by age of {aged}", queue.by_age.len());
     let in_flight = count(|hold| matches!(hold, Hold::Leased(_))) as u64;
     ensure!(in_flight == queue.in_flight, "{} counted in flight, {in_flight} are", queue.in_flight);
     let claimed = count(|hold| matches!(hold, Hold::Claimed(..))) as u64;

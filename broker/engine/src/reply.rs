@@ -31,6 +31,18 @@ pub enum Rejected {
     /// Q1.
     #[error("a queue cannot be its own dead-letter queue; name another one (Q1)")]
     DeadLetterQueueIsSelf,
+    /// Q1.
+    #[error("the dead-letter queue {name} must be of this queue's kind: both FIFO, or both standard (Q1)")]
+    DeadLetterQueueKind { name: QueueName },
+    /// L8.
+    #[error("a standard queue has no attribute {attribute}; only a FIFO queue has, and its name ends in .fifo (L8)")]
+    AttributeUnknown { attribute: &'static str },
+    /// B5.
+    #[error("only a FIFO queue, whose name ends in .fifo, has groups to name or park, and producer sessions (B5)")]
+    NotFifo,
+    /// L10.
+    #[error("120,000 messages of the standard queue are in flight: delete some, or wait for their leases to end (L10)")]
+    OverLimit,
     /// Q5.
     #[error("the redrive allow policy of {name} does not let this queue name it as its dead-letter queue (Q5)")]
     RedriveNotAllowed { name: QueueName },
@@ -45,6 +57,9 @@ pub enum Rejected {
     /// S2.
     #[error("give a deduplication id, or make the queue's deduplication content-based (S2)")]
     DeduplicationIdMissing,
+    /// B5.
+    #[error("a standard queue deduplicates nothing: give no deduplication id, or use a FIFO queue (B5)")]
+    DeduplicationIdNotAllowed,
     /// H1.
     #[error("an earlier entry of this group in the same batch was rejected (H1)")]
     EarlierRejected,
@@ -147,6 +162,9 @@ pub enum Rejected {
     /// Q6.
     #[error("the destination is the source; name another queue, or none (Q6)")]
     MoveDestinationIsSource,
+    /// Q1.
+    #[error("the destination of a move task is FIFO or standard like its dead-letter queue (Q1)")]
+    MoveDestinationKind,
     /// L13.
     #[error("a move task moves 1 to 500 messages a second (L13)")]
     MoveRateInvalid,

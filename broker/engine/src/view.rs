@@ -110,6 +110,7 @@ impl State {
     ) -> Result<Vec<PeekedMessage>, Rejected> {
         let queue = self.find(queue)?;
         let sequences: Box<dyn Iterator<Item = SequenceNumber>> = match group {
+            Some(_) if !queue.is_fifo() => return Err(Rejected::NotFifo),
             Some(group) => {
                 let messages = queue.groups.get(group).map(|group| &group.messages);
                 Box::new(messages.into_iter().flatten().copied().filter(move |sequence| *sequence > after))

@@ -66,8 +66,11 @@ fn is_label(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
+/// How the name of a FIFO queue ends, and that of no other (L1).
+const FIFO: &str = ".fifo";
+
 fn is_queue_name(text: &str) -> bool {
-    text.len() <= limits::LABEL_LENGTH && text.strip_suffix(".fifo").is_some_and(is_label)
+    text.len() <= limits::LABEL_LENGTH && is_label(text.strip_suffix(FIFO).unwrap_or(text))
 }
 
 fn is_id(text: &str) -> bool {
@@ -87,9 +90,9 @@ fn is_tag_value(text: &str) -> bool {
 }
 
 text_word!(
-    /// The name of a FIFO queue (L1).
+    /// The name of a queue (L1).
     QueueName, "queue name", is_queue_name,
-    "1 to 80 of A-Z, a-z, 0-9, hyphen and underscore, ending in \".fifo\" (L1)"
+    "1 to 80 of A-Z, a-z, 0-9, hyphen and underscore, for a FIFO queue with \".fifo\" at the end (L1)"
 );
 text_word!(
     /// A message group id (L5).
@@ -130,6 +133,27 @@ text_word!(
 
 /// The tags of a queue, at most [`limits::TAGS`] (L12). They decide nothing.
 pub type Tags = BTreeMap<TagKey, TagValue>;
+impl QueueName {
+    /// Whether a queue of this name is a FIFO queue; otherwise it is a standard one (L1, B5).
+    #[must_use]
+    pub fn is_fifo(&self) -> bool {
+        self.0.ends_with(FIFO)
+    }
+}
+
+impl GroupId {
+    /// The group of a message of a standard queue: each is a group of its own, whatever group it was given (B5).
+    #[must_use]
+    pub fn alone(sequence: SequenceNumber) -> Self {
+        Self(sequence.to_string().into())
+    }
+
+    /// No group at all, which is no text that could be parsed: a message may be sent to a standard queue so (S12).
+    #[must_use]
+    pub fn none() -> Self {
+        Self("".into())
+    }
+}
 
 impl ValueKey {
     /// Sorts before every key; it is none itself.

@@ -467,7 +467,7 @@ fn what_this_version_does_not_know_is_refused_with_its_place() {
     let place = "event 1 of frame 7";
     let unknown = refused(None);
     assert!(unknown.contains(place) && unknown.contains("newer version"), "{unknown}");
-    let nameless = wire::QueueCreated { queue: 1, name: "no".into(), attributes: None, at: 1 };
+    let nameless = wire::QueueCreated { queue: 1, name: "n o".into(), attributes: None, at: 1 };
     let nameless = refused(Some(wire::event::Fact::QueueCreated(nameless)));
     assert!(nameless.contains(place) && nameless.contains("L1"), "{nameless}");
     let causeless = wire::MessagesReturned { queue: 1, cause: 9, sequence_steps: vec![1], receives: vec![1] };
@@ -501,6 +501,7 @@ fn a_stored_message_survives_its_encoding() {
         message_deduplication_id: "id".to_owned(),
         attributes: vec![StoredAttribute { name: "n".to_owned(), data_type: "Binary.x".to_owned(), value }],
         aws_trace_header: "Root=1".to_owned(),
+        message_group_id: "given".to_owned(),
     };
     assert_eq!(decode_message(encode_message(&stored)), Ok(stored));
 }

@@ -81,7 +81,7 @@ impl Handle {
         self.name_outputs(&queue, &id, &target, &mut outputs).await?;
         let (mut bodies, mut bytes) = (Vec::new(), 0);
         let output = |NewOutput { queue, message }: NewOutput| {
-            let (entry, body, size) = message.prepare();
+            let (entry, body, size) = message.prepare(queue.is_fifo());
             bytes += size - body.len() as u64;
             bodies.push(body);
             Output { queue, entry }
@@ -107,7 +107,7 @@ impl Handle {
         self.command_with(Commit { queue, id, digest, target, values, outputs }, bodies, bytes).await
     }
 
-    /// Gives the outputs without a deduplication id one that a repeat of the commit gives them again (B1).
+    /// Gives the outputs to FIFO queues without a deduplication id one that a repeat of the commit gives them again (B1).
     async fn name_outputs(
         &self,
         queue: &QueueRef,
@@ -115,7 +115,8 @@ impl Handle {
         target: &NewTarget,
         outputs: &mut [NewOutput],
     ) -> Result<(), Failure> {
-        if outputs.iter().all(|output| output.message.deduplication_id.is_some()) {
+        let is_nameless = |output: &NewOutput| output.queue.is_fifo() && output.message.deduplication_id.is_none();
+        if !outputs.iter().any(is_nameless) {
             return Ok(());
         }
         let (queue_ref, name) = (queue.clone(), queue.name.clone());
@@ -133,7 +134,7 @@ impl Handle {
                 (generation, OutputOrigin::Commit(id.as_str()))
             }
         };
-        for (output, index) in outputs.iter_mut().zip(0..) {
+        for (output, index) in outputs.iter_mut().zip(0..).filter(|(output, _)| output.queue.is_fifo()) {
             let default = || self.identity.output_id(generation, origin, index);
             output.message.deduplication_id.get_or_insert_with(default);
         }

@@ -27,9 +27,10 @@ use crate::{codec, failure::Failure, identity, poll::Peek, request::CommandReque
 /// A message to send.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
-    /// Its group.
+    /// Its group; for a standard queue it may be [`GroupId::none`] (S12).
     pub group: GroupId,
-    /// Its deduplication id; absent: the SHA-256 of the body, where the queue allows it (S2, S3).
+    /// Its deduplication id; absent: the SHA-256 of the body, where the queue allows it (S2, S3). Not for a standard
+    /// queue (B5).
     pub deduplication_id: Option<DeduplicationId>,
     /// Its body.
     pub body: Bytes,
@@ -42,12 +43,18 @@ pub struct NewMessage {
 }
 
 impl NewMessage {
-    /// The entry that the engine judges, the bytes that are stored, and what both count in a frame.
-    pub(super) fn prepare(mut self) -> (SendEntry, Bytes, u64) {
+    /// The entry that the engine judges, the bytes that are stored, and what both count in a frame. A standard queue
+    /// keeps the group with the body: it is delivered, and nothing else (S12).
+    pub(super) fn prepare(mut self, fifo: bool) -> (SendEntry, Bytes, u64) {
+        if !fifo {
+            let (explicit_id, unused) = (self.deduplication_id.is_some(), DeduplicationKey([0; 16]));
+            let group = self.group.to_string();
+            return self.with_keys(explicit_id, (unused, unused), "", group);
+        }
         let explicit_id = self.deduplication_id.is_some();
         let id = self.deduplication_id.take().unwrap_or_else(|| identity::content_id(&self.body));
         let keys = identity::deduplication_keys(&self.group, &id);
-        self.with_keys(explicit_id, keys, id.as_str())
+        self.with_keys(explicit_id, keys, id.as_str(), String::new())
     }
 
     /// The same of a numbered message (B3).
@@ -58,10 +65,10 @@ impl NewMessage {
         number: SendNumber,
     ) -> (SendEntry, Bytes, u64) {
         if self.deduplication_id.is_some() {
-            return self.prepare();
+            return self.prepare(true);
         }
         let key = identity::numbered_key(producer, epoch, number);
-        self.with_keys(true, (key, key), &identity::numbered_id(producer, epoch, number))
+        self.with_keys(true, (key, key), &identity::numbered_id(producer, epoch, number), String::new())
     }
 
     /// What a repeat of its number must have again (B3).
@@ -75,6 +82,7 @@ impl NewMessage {
         explicit_id: bool,
         (queue_key, group_key): (DeduplicationKey, DeduplicationKey),
         id: &str,
+        message_group_id: String,
     ) -> (SendEntry, Bytes, u64) {
         let size = u32::try_from(self.body.len() + self.attributes.size()).unwrap_or(u32::MAX);
         let stored = codec::encode_message(&StoredMessage {
@@ -82,6 +90,7 @@ impl NewMessage {
             message_deduplication_id: id.to_owned(),
             attributes: self.attributes.stored(),
             aws_trace_header: self.trace_header,
+            message_group_id,
         });
         let bytes = stored.len() as u64 + self.group.as_str().len() as u64;
         (SendEntry { group: self.group, explicit_id, queue_key, group_key, size, delay: self.delay }, stored, bytes)
@@ -104,6 +113,8 @@ pub struct NewSession {
 pub struct Delivery {
     /// What the engine says.
     pub delivered: Delivered,
+    /// Its group and its number, if it is of a FIFO queue; of a standard queue the group that it was given (S12).
+    pub place: (String, Option<SequenceNumber>),
     /// The message's id (H9).
     pub message_id: Uuid,
     /// Its deduplication id.
@@ -123,6 +134,8 @@ pub struct Delivery {
 pub struct Peeked {
     /// What the engine says.
     pub peeked: PeekedMessage,
+    /// Its group; in a standard queue the one that it was given, which may be empty (S12).
+    pub group: String,
     /// The message's id (H9).
     pub message_id: Uuid,
     /// Its deduplication id.
@@ -202,6 +215,7 @@ impl Handle {
     /// # Errors
     /// The queue is not there, or went; [`Failure::Damaged`] when nothing but messages with damaged bodies is there.
     pub async fn receive(&self, command: Receive, wait: Option<u64>) -> Result<Vec<Delivery>, Failure> {
+        let fifo = command.queue.name.is_fifo();
         let delivered = self.poll(command, wait).await?;
         let wanted = delivered.iter().map(|it| wanted(it.generation, it.sequence, it.body)).collect();
         let mut stopped = Stopped::default();
@@ -213,7 +227,12 @@ impl Handle {
             let Some(stored) = stopped.judge(group, sequence, stored_message(found)) else { continue };
             let names =
                 self.names(delivered.generation, sequence, delivered.origin.as_ref(), stored.message_deduplication_id);
+            let place = match fifo {
+                true => (delivered.group.to_string(), Some(sequence)),
+                false => (stored.message_group_id, None),
+            };
             deliveries.push(Delivery {
+                place,
                 message_id: names.0,
                 deduplication_id: names.1,
                 body: stored.body,
@@ -258,6 +277,7 @@ impl Handle {
         wait: u64,
     ) -> Result<Vec<Peeked>, Failure> {
         let max_bytes = crate::limits::ANSWER_BYTES;
+        let fifo = queue.name.is_fifo();
         let peeked = self.poll(Peek { queue, group, after, max, max_bytes }, Some(wait)).await?;
         let wanted = peeked.iter().map(|it| wanted(it.generation, it.sequence, it.body)).collect();
         let mut first_damage = None;
@@ -269,6 +289,7 @@ impl Handle {
                     let (given, origin) = (stored.message_deduplication_id, peeked.origin.as_ref());
                     let names = self.names(peeked.generation, peeked.sequence, origin, given);
                     messages.push(Peeked {
+                        group: if fifo { peeked.group.to_string() } else { stored.message_group_id },
                         message_id: names.0,
                         deduplication_id: names.1,
                         body: stored.body,

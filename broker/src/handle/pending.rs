@@ -63,7 +63,10 @@ pub(super) fn prepare_send(
         SendSession { producer, epoch, first, digests }
     });
     match &session {
-        None => messages.into_iter().map(NewMessage::prepare).for_each(keep),
+        None => {
+            let fifo = queue.name.is_fifo();
+            messages.into_iter().map(|message| message.prepare(fifo)).for_each(keep);
+        }
         Some(session) => messages
             .into_iter()
             .zip(session.first.0..)

@@ -1,5 +1,5 @@
 //! The delivery contract over the wire: delays (S10, S11, O7), receive attempts (R7), message
-//! attributes (L7). What the engine decides is told in its own stories; here
+//! attributes (L7), standard queues (B5). What the engine decides is told in its own stories; here
 //! it is seen that the words arrive.
 
 use lockstep_proto::v1;
@@ -104,5 +104,41 @@ async fn l7_attributes_are_kept_with_the_message_count_in_its_size_and_are_no_pa
     assert_eq!((&some.attributes[..], &some.aws_trace_header[..6]), (&given[..2], "Root=1"));
     let all = served.messages.receive(attempt("one")).await.expect("repeated").into_inner().deliveries.remove(0);
     assert_eq!(all.attributes, given);
+    served.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn b5_a_standard_queue_keeps_the_group_and_shows_no_number() {
+    let mut served = Served::start(&memory()).await;
+    served.create("plain", v1::QueueAttributes { visibility_timeout_seconds: Some(0), ..Default::default() }).await;
+    let window = v1::QueueAttributes { deduplication_window_seconds: Some(300), ..v1::QueueAttributes::default() };
+    let create = v1::CreateQueueRequest { queue: "other".into(), attributes: Some(window), tags: Vec::new() };
+    let (reason_, facts) = reason(&served.queues.create_queue(create).await.expect_err("L8"));
+    assert_eq!((reason_.as_str(), facts["rule"].as_str()), ("ATTRIBUTE_UNKNOWN", "L8"));
+    let sent = [served.send("plain", "given", "", "same").await, served.send("plain", "", "", "same").await];
+    assert!(sent.iter().all(|it| it.sequence_number == 0 && !it.duplicate), "S12: {sent:?}");
+    assert_ne!(sent[0].message_id, sent[1].message_id);
+    let entry_ = Some(entry("given", "id", "body"));
+    let request = v1::SendRequest { queue: "plain".into(), entry: entry_, ..v1::SendRequest::default() };
+    assert_eq!(reason(&served.messages.send(request).await.expect_err("B5")).0, "DEDUPLICATION_ID_NOT_ALLOWED");
+    let nameless = v1::SendRequest { queue: Q.into(), entry: Some(entry("", "id", "body")), ..Default::default() };
+    assert_eq!(reason(&served.messages.send(nameless).await.expect_err("S1")).1["rule"], "L5");
+    let received = served.receive("plain", 10).await;
+    let groups: Vec<_> = received.iter().map(|it| (it.message_group_id.as_str(), it.sequence_number)).collect();
+    assert_eq!(groups, [("given", 0), ("", 0)]);
+    let request = v1::PeekRequest { queue: "plain".into(), ..v1::PeekRequest::default() };
+    let peeked = served.messages.peek(request.clone()).await.expect("seen").into_inner().messages;
+    assert_eq!(peeked[0].message_group_id, "given");
+    let of_group = v1::PeekRequest { message_group_id: "given".into(), ..request };
+    assert_eq!(reason(&served.messages.peek(of_group).await.expect_err("B5")).0, "NOT_FIFO");
+    for delivery in &received {
+        // Their leases ended at once (R3).
+        let delete = v1::DeleteRequest { queue: "plain".into(), receipt_handle: delivery.receipt_handle.clone() };
+        assert!(!served.messages.delete(delete).await.expect("deleted").into_inner().already_gone);
+    }
+    let request = v1::DescribeQueueRequest { queue: "plain".into() };
+    let seen = served.queues.describe_queue(request).await.expect("there").into_inner().queue.expect("a queue");
+    assert_eq!((seen.messages_available, seen.last_sequence_number), (0, 0));
+    assert_eq!(seen.attributes.expect("attributes").deduplication_window_seconds, None);
     served.stop().await.expect("a clean end");
 }

@@ -84,7 +84,7 @@ async fn bad_questions_name_the_rule() {
     let unknown_id = "00000000-0000-8000-8000-000000000000".to_owned();
     for (queue, subject, expected) in [
         ("none.fifo", None, "QUEUE_NOT_FOUND"),
-        ("bad", None, "QUEUE_NAME_INVALID"),
+        ("bad.name", None, "QUEUE_NAME_INVALID"),
         (Q, Some(Subject::MessageGroupId("a b".into())), "MESSAGE_GROUP_ID_INVALID"),
         (Q, Some(Subject::SequenceNumber(0)), "FIELD_MISSING"),
         (Q, Some(Subject::MessageId("17".into())), "MESSAGE_ID_INVALID"),

@@ -95,8 +95,8 @@ async fn what_means_nothing_is_refused_with_its_rule() {
         assert_eq!((status.code(), found.as_str(), facts["rule"].as_str()), (Code::InvalidArgument, wanted, rule));
         assert!(status.message().contains(rule), "{}", status.message());
     }
-    let name = v1::CreateQueueRequest { queue: "orders".into(), attributes: None, tags: Vec::new() };
-    let status = broker.queues.create_queue(name).await.expect_err("no .fifo");
+    let name = v1::CreateQueueRequest { queue: "orders.std".into(), attributes: None, tags: Vec::new() };
+    let status = broker.queues.create_queue(name).await.expect_err("a dot");
     assert_eq!(reason(&status).0, "QUEUE_NAME_INVALID");
     let wait = v1::ReceiveRequest { queue: Q.into(), wait_seconds: Some(21), ..v1::ReceiveRequest::default() };
     let status = broker.messages.receive(wait).await.expect_err("21 s");

@@ -132,7 +132,11 @@ impl Shared {
     }
 
     /// The key of a message that names none.
+    /// A standard queue deduplicates nothing and takes no id (B5).
     fn key(&self, body: &[u8]) -> String {
+        if !self.options.queue.ends_with(".fifo") {
+            return String::new();
+        }
         if self.options.content_based { content_id(body) } else { Uuid::new_v4().to_string() }
     }
 }

@@ -16,6 +16,9 @@ impl Command for CreateQueue {
         if let Err(rejected) = self.attributes.check().and_then(|()| tags::check(&self.tags)) {
             return Decision::unchanged(Err(rejected));
         }
+        if let Err(rejected) = check_kind(&self.attributes, &self.name) {
+            return Decision::unchanged(Err(rejected));
+        }
         if let Some(queue) = state.names.get(&self.name).and_then(|generation| state.queues.get(generation)) {
             let reply = match self.attributes.first_difference(&queue.attributes) {
                 Some(attribute) => Err(Rejected::QueueExists { attribute }),
@@ -57,6 +60,7 @@ fn changed(
 ) -> Result<Option<(crate::words::QueueGeneration, Attributes)>, Rejected> {
     changes.check()?;
     let queue = state.find(&command.queue)?;
+    check_kind(changes, &queue.name)?;
     let fixed = AttributeChanges { delivery: changes.delivery, scope: changes.scope, ..AttributeChanges::default() };
     if let Some(attribute) = fixed.first_difference(&queue.attributes) {
         return Err(Rejected::AttributeFixed { attribute });
@@ -66,14 +70,33 @@ fn changed(
     Ok((attributes != queue.attributes).then_some((queue.generation, attributes)))
 }
 
-/// A policy that is given names another queue that is there and lets itself be named (Q1, Q5). Both are FIFO, because
-/// their names are (L1).
+/// Groups and deduplication have no attributes on a standard queue (L8).
+fn check_kind(changes: &AttributeChanges, name: &QueueName) -> Result<(), Rejected> {
+    if name.is_fifo() {
+        return Ok(());
+    }
+    let given = [
+        ("GroupDelivery", changes.delivery.is_some()),
+        ("ContentBasedDeduplication", changes.content_based.is_some()),
+        ("DeduplicationScope", changes.scope.is_some()),
+        ("DeduplicationWindow", changes.window.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((attribute, _)) => Err(Rejected::AttributeUnknown { attribute }),
+        None => Ok(()),
+    }
+}
+
+/// A policy that is given names another queue of the same kind that is there and lets itself be named (Q1, Q5).
 fn check_dead_letter_queue(changes: &AttributeChanges, state: &State, source: &QueueName) -> Result<(), Rejected> {
     let Some(RedriveChange::Set(RedrivePolicy { dead_letter_queue: name, .. })) = &changes.redrive else {
         return Ok(());
     };
     if name == source {
         return Err(Rejected::DeadLetterQueueIsSelf);
+    }
+    if name.is_fifo() != source.is_fifo() {
+        return Err(Rejected::DeadLetterQueueKind { name: name.clone() });
     }
     let target = state.names.get(name).and_then(|generation| state.queues.get(generation));
     match target {

@@ -12,13 +12,14 @@ use crate::{
 
 /// What a receipt stands for now.
 pub(super) enum Holding {
-    /// Its lease lives.
+    /// Its lease lives, or the queue is standard and the message there.
     Held,
     /// The message is gone.
     Gone,
 }
 
-/// Finds what a receipt stands for: its own lease, or nothing any more (R3, R4, B2).
+/// Finds what a receipt stands for: its own lease, or nothing any more (R3, R4, B2). A standard queue's receipt stands
+/// for its message as long as that is there, whoever holds it (R3).
 pub(super) fn holding(queue: &Queue, receipt: &Receipt) -> Result<Holding, Rejected> {
     if receipt.generation != queue.generation || receipt.sequence > queue.last_sequence {
         return Err(Rejected::ReceiptForeign);
@@ -26,6 +27,7 @@ pub(super) fn holding(queue: &Queue, receipt: &Receipt) -> Result<Holding, Rejec
     let Some(message) = queue.messages.get(&receipt.sequence) else { return Ok(Holding::Gone) };
     match message.lease() {
         Some(lease) if lease.epoch == receipt.epoch => Ok(Holding::Held),
+        Some(_) | None if !queue.is_fifo() => Ok(Holding::Held),
         Some(_) | None => Err(Rejected::ReceiptExpired),
     }
 }

@@ -132,23 +132,28 @@ fn burnt(queue: QueueGeneration, reader: ReaderId, number: ClaimNumber) -> Event
     Event::ClaimBurnt { queue, reader, number, cause: BurnCause::Lapsed }
 }
 
-/// The expired messages of a queue. Sequence numbers rise with the time of sending, so the first that is not expired
-/// ends the search.
+/// The expired messages of a queue, the oldest first: the first that is not expired ends the search. In a FIFO queue
+/// sequence numbers rise with the time of sending; a standard one keeps an order by age.
 pub(crate) fn expired(queue: &Queue, now: Timestamp) -> impl Iterator<Item = SequenceNumber> {
-    let retention = queue.attributes.retention;
+    let (retention, fifo) = (queue.attributes.retention, queue.is_fifo());
+    let by_age = queue.by_age.iter().take_while(move |(sent_at, _)| sent_at.0 + retention <= now.0);
     queue
         .messages
         .iter()
-        .take_while(move |(_, message)| message.sent_at.0 + retention <= now.0)
+        .take_while(move |(_, message)| fifo && message.sent_at.0 + retention <= now.0)
         .filter(|(_, message)| !message.is_claimed())
         .map(|(sequence, _)| *sequence)
+        .chain(by_age.map(|(_, sequence)| *sequence))
 }
 
 /// When retention next removes a message of a queue (R9). Claimed messages are passed over; behind more of them than one
 /// turn settles nobody looks, and the turn that ends their claim does.
 fn next_expiry(queue: &Queue) -> Option<Timestamp> {
     let mut oldest = queue.messages.values().take(limits::SETTLED_IN_A_TURN);
-    let sent_at = oldest.find(|message| !message.is_claimed())?.sent_at;
+    let sent_at = match queue.by_age.first() {
+        Some((sent_at, _)) => *sent_at,
+        None => oldest.find(|message| !message.is_claimed())?.sent_at,
+    };
     Some(Timestamp(sent_at.0 + queue.attributes.retention))
 }
 

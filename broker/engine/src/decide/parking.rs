@@ -13,6 +13,7 @@ impl Command for Park {
 
     fn decide(&self, state: &State, context: &Context) -> Decision<bool> {
         match state.find(&self.queue) {
+            Ok(queue) if !queue.is_fifo() => Decision::unchanged(Err(Rejected::NotFifo)),
             Ok(queue) if queue.parked.contains_key(&self.group) => Decision::unchanged(Ok(false)),
             Ok(queue) if queue.parked.len() >= limits::PARKED_GROUPS => {
                 Decision::unchanged(Err(Rejected::TooManyParked))

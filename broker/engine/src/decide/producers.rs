@@ -22,6 +22,9 @@ impl Command for OpenProducer {
             Ok(queue) => queue,
             Err(rejected) => return Decision::unchanged(Err(rejected)),
         };
+        if !queue.is_fifo() {
+            return Decision::unchanged(Err(Rejected::NotFifo));
+        }
         let known = queue.producers.get(&self.producer);
         let last = known.map_or(SendNumber(0), |producer| producer.last);
         if let Some(producer) = known.filter(|producer| producer.instance == self.instance) {
@@ -178,6 +181,11 @@ fn refusal(rejected: &Rejected) -> Option<SendRefusal> {
         | Rejected::QueueGenerationChanged { .. }
         | Rejected::AttributeInvalid { .. }
         | Rejected::AttributeFixed { .. }
+        | Rejected::AttributeUnknown { .. }
+        | Rejected::DeduplicationIdNotAllowed
+        | Rejected::NotFifo
+        | Rejected::OverLimit
+        | Rejected::DeadLetterQueueKind { .. }
         | Rejected::ProducerNotFound
         | Rejected::ProducerFenced { .. }
         | Rejected::SendNumberInvalid { .. }
@@ -213,6 +221,7 @@ fn refusal(rejected: &Rejected) -> Option<SendRefusal> {
         | Rejected::NotADeadLetterQueue
         | Rejected::MoveDestinationNotFound { .. }
         | Rejected::MoveDestinationIsSource
+        | Rejected::MoveDestinationKind
         | Rejected::MoveRateInvalid
         | Rejected::MoveTaskRunning
         | Rejected::TooManyMoveTasks

@@ -19,7 +19,7 @@ impl Command for Receive {
     type Reply = Vec<Delivered>;
 
     /// As many as possible of the group that is free for longest, then of the next (O1, O2). At the in-flight cap
-    /// nothing is delivered, without an error (L10).
+    /// nothing is delivered, on a FIFO queue without an error (L10).
     fn decide(&self, state: &State, context: &Context) -> Decision<Self::Reply> {
         let queue = match state.find(&self.queue) {
             Ok(queue) => queue,
@@ -28,6 +28,9 @@ impl Command for Receive {
         let now = state.active(context.now);
         match self.attempt.and_then(|key| Some((key, queue.attempts.live(key, now)?))) {
             Some((key, attempt)) => self.repeat(state, queue, key, attempt, now),
+            None if !queue.is_fifo() && queue.in_flight >= limits::IN_FLIGHT => {
+                Decision::unchanged(Err(Rejected::OverLimit))
+            }
             None => deliver(self, state, queue, context),
         }
     }

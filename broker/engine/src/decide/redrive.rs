@@ -62,6 +62,7 @@ impl State {
         let destination = match &command.destination {
             None => None,
             Some(name) if *name == queue.name => return Err(Rejected::MoveDestinationIsSource),
+            Some(name) if name.is_fifo() != queue.name.is_fifo() => return Err(Rejected::MoveDestinationKind),
             Some(name) => {
                 let generation = self.names.get(name).copied();
                 let generation = generation.ok_or_else(|| Rejected::MoveDestinationNotFound { name: name.clone() })?;

@@ -42,6 +42,9 @@ impl<'a> Sending<'a> {
 
     /// Judges one entry; `body` is its index among the command's bodies.
     pub(super) fn send(&mut self, queue: &Queue, entry: &SendEntry, body: u32) -> Result<Accepted, Rejected> {
+        if !queue.is_fifo() {
+            return self.send_standard(queue, entry, body);
+        }
         let generation = queue.generation;
         if !entry.explicit_id && !queue.attributes.content_based {
             return Err(Rejected::DeduplicationIdMissing);
@@ -58,6 +61,24 @@ impl<'a> Sending<'a> {
         if let Some(sequence) = before {
             return Ok(Accepted { generation, sequence, duplicate: true });
         }
+        let sequence = self.admit(queue, entry)?;
+        self.keys.insert((generation, key), sequence);
+        self.store(queue, entry, body, sequence, (key, ActiveTime(self.now.0 + queue.attributes.window)));
+        Ok(Accepted { generation, sequence, duplicate: false })
+    }
+
+    /// Judges one entry for a standard queue: nothing is a duplicate, and a delay may be the message's own (B5).
+    fn send_standard(&mut self, queue: &Queue, entry: &SendEntry, body: u32) -> Result<Accepted, Rejected> {
+        if entry.explicit_id {
+            return Err(Rejected::DeduplicationIdNotAllowed);
+        }
+        let sequence = self.admit(queue, entry)?;
+        self.store(queue, entry, body, sequence, (DeduplicationKey([0; 16]), ActiveTime(0)));
+        Ok(Accepted { generation: queue.generation, sequence, duplicate: false })
+    }
+
+    /// Finds room for a message; its number.
+    fn admit(&mut self, queue: &Queue, entry: &SendEntry) -> Result<SequenceNumber, Rejected> {
         if entry.size > queue.attributes.max_message_size {
             return Err(Rejected::MessageTooLong { limit: queue.attributes.max_message_size });
         }
@@ -66,21 +87,33 @@ impl<'a> Sending<'a> {
             return Err(Rejected::StorageFull);
         }
         self.stored_bytes += cost;
-        let sequence = self.sequences.get(&generation).copied().unwrap_or(queue.last_sequence).next();
-        self.sequences.insert(generation, sequence);
-        self.keys.insert((generation, key), sequence);
+        let sequence = self.sequences.get(&queue.generation).copied().unwrap_or(queue.last_sequence).next();
+        self.sequences.insert(queue.generation, sequence);
+        Ok(sequence)
+    }
+
+    /// Notes that a message is stored.
+    fn store(
+        &mut self,
+        queue: &Queue,
+        entry: &SendEntry,
+        body: u32,
+        sequence: SequenceNumber,
+        (key, key_expires_at): (DeduplicationKey, ActiveTime),
+    ) {
+        // On a FIFO queue its own delay is 0, which means the queue's (S10).
+        let own = entry.delay.filter(|_| !queue.is_fifo());
         let body = BodyRef { position: self.place(body), size: entry.size };
         self.events.push(Event::MessageSent {
-            queue: generation,
+            queue: queue.generation,
             sequence,
-            group: entry.group.clone(),
+            group: if queue.is_fifo() { entry.group.clone() } else { GroupId::alone(sequence) },
             key,
-            key_expires_at: ActiveTime(self.now.0 + queue.attributes.window),
+            key_expires_at,
             body,
             at: self.context.now,
-            delayed_until: delayed_until(self.context.now, queue.attributes.delay),
+            delayed_until: delayed_until(self.context.now, own.unwrap_or(queue.attributes.delay)),
         });
-        Ok(Accepted { generation, sequence, duplicate: false })
     }
 
     /// Stores one of the command's bodies at the next place of the frame.
@@ -124,7 +157,7 @@ impl Command for Send {
             } else {
                 sending.send(queue, entry, index)
             };
-            if outcome.is_err() {
+            if outcome.is_err() && queue.is_fifo() {
                 stopped.insert(&entry.group);
             }
             outcomes.push(outcome);

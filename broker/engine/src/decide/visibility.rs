@@ -51,7 +51,14 @@ impl Changes<'_> {
             Holding::Gone => return Err(Rejected::MessageNotInFlight),
             // What went back in this batch, alone or with an earlier message of its grant, may be given back once more.
             Holding::Held if self.returned.contains_key(&sequence) => {
-                return if timeout == 0 { Ok(self.now) } else { Err(Rejected::ReceiptExpired) };
+                return if timeout == 0 || !self.queue.is_fifo() {
+                    Ok(self.now)
+                } else {
+                    Err(Rejected::ReceiptExpired)
+                };
+            }
+            Holding::Held if !self.queue.is_fifo() && !is_held_by(self.queue, receipt) => {
+                return self.passed_over(sequence, timeout);
             }
             Holding::Held => leased(self.queue, sequence).ok_or(Rejected::ReceiptExpired)?,
         };
@@ -82,6 +89,17 @@ impl Changes<'_> {
         Ok(visible_at)
     }
 
+    /// The lease of a standard queue's receipt ended: that is accepted and changes nothing. The answer says when the
+    /// message is visible: now, or when somebody else's lease ends (R5).
+    fn passed_over(&self, sequence: SequenceNumber, timeout: u64) -> Result<ActiveTime, Rejected> {
+        if timeout > limits::VISIBILITY {
+            return Err(Rejected::VisibilityTooLong);
+        }
+        let now = if self.returned.contains_key(&sequence) { Some(self.now) } else { None };
+        let theirs = leased(self.queue, sequence).map(|(_, lease)| lease.visible_at);
+        Ok(now.or(self.deadlines.get(&sequence).copied()).or(theirs).unwrap_or(self.now))
+    }
+
     fn into_events(self) -> Vec<Event> {
         let queue = self.queue.generation;
         let mut events = Vec::new();
@@ -94,6 +112,10 @@ impl Changes<'_> {
         }
         events
     }
+}
+
+fn is_held_by(queue: &Queue, receipt: &Receipt) -> bool {
+    leased(queue, receipt.sequence).is_some_and(|(_, lease)| lease.epoch == receipt.epoch)
 }
 
 fn leased(queue: &Queue, sequence: SequenceNumber) -> Option<(&Message, Lease)> {

@@ -10,7 +10,8 @@ use crate::{
 };
 
 impl State {
-    /// Moves messages: same body, same identity, receives go on, a new place and a new retention clock (Q3).
+    /// Moves messages: same body, same identity, receives go on, a new place, and between FIFO queues a new
+    /// retention clock (Q3).
     /// `None`: a message or a queue is not there.
     pub(super) fn dead_letter(
         &mut self,
@@ -30,7 +31,8 @@ impl State {
             let origin = Origin { generation: sent.0, sequence: sent.1, source: name };
             let target = self.queues.get_mut(&to)?;
             target.last_sequence = target.last_sequence.max(*place);
-            let letter = Message { sent_at: at, hold: Hold::Free, origin: Some(Box::new(origin)), ..message };
+            let sent_at = if target.is_fifo() { at } else { message.sent_at };
+            let letter = Message { sent_at, hold: Hold::Free, origin: Some(Box::new(origin)), ..message };
             target.push(*place, letter);
         }
         Some(())

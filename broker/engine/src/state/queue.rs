@@ -1,7 +1,7 @@
 //! One queue: its messages, its groups and whose turn it is. The few primitive writes that `evolve` is made of live
 //! here, so that counts, the free groups' order and the messages cannot come apart.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     Attributes, GroupDelivery,
@@ -28,6 +28,9 @@ pub(crate) struct Queue {
     pub(crate) last_epoch: Epoch,
     pub(crate) last_reader: ReaderId,
     pub(crate) messages: BTreeMap<SequenceNumber, Message>,
+    /// The messages of a standard queue by the time of their sending, which a dead letter keeps there (Q3). Empty in a
+    /// FIFO queue, whose sequence numbers rise with that time.
+    pub(crate) by_age: BTreeSet<(Timestamp, SequenceNumber)>,
     pub(crate) groups: BTreeMap<GroupId, Group>,
     /// Groups that deliver nothing, and since when (B7). They need not have messages.
     pub(crate) parked: BTreeMap<GroupId, Timestamp>,
@@ -73,6 +76,7 @@ impl Queue {
             last_epoch: Epoch(0),
             last_reader: ReaderId(0),
             messages: BTreeMap::new(),
+            by_age: BTreeSet::new(),
             groups: BTreeMap::new(),
             parked: BTreeMap::new(),
             free: BTreeMap::new(),
@@ -92,8 +96,13 @@ impl Queue {
         }
     }
 
+    /// Otherwise it is a standard queue: every message is a group of its own (B5).
+    pub(crate) fn is_fifo(&self) -> bool {
+        self.name.is_fifo()
+    }
+
     pub(crate) fn is_strict(&self) -> bool {
-        self.attributes.delivery == GroupDelivery::Strict
+        self.is_fifo() && self.attributes.delivery == GroupDelivery::Strict
     }
 
     pub(crate) fn reader_by_id(&self, id: ReaderId) -> Option<(&Label, &Reader)> {
@@ -130,8 +139,12 @@ impl Queue {
         })
     }
 
-    /// Appends a message to its group.
-    pub(crate) fn push(&mut self, sequence: SequenceNumber, message: Message) {
+    /// Appends a message to its group; in a standard queue it is one of its own (B5).
+    pub(crate) fn push(&mut self, sequence: SequenceNumber, mut message: Message) {
+        if !self.is_fifo() {
+            message.group = GroupId::alone(sequence);
+            self.by_age.insert((message.sent_at, sequence));
+        }
         self.bytes += u64::from(message.body.size);
         let group = message.group.clone();
         self.groups.entry(group.clone()).or_default().messages.push_back(sequence);
@@ -144,6 +157,7 @@ impl Queue {
     pub(crate) fn remove(&mut self, sequence: SequenceNumber) -> Option<Message> {
         let message = self.messages.remove(&sequence)?;
         self.bytes -= u64::from(message.body.size);
+        self.by_age.remove(&(message.sent_at, sequence));
         self.count(&message.group, message.hold, false);
         self.touch(message.hold);
         if let Some(group) = self.groups.get_mut(&message.group) {

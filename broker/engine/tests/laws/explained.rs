@@ -35,8 +35,12 @@ pub(crate) fn compare(model: &Model, engine: &Engine, now: u64) -> Result<(), St
         let counts = page.map_err(|rejected| rejected.to_string())?.counts;
         let mut expected = BTreeMap::new();
         for group in groups(queue) {
-            let said = ask(&Subject::Group(group.clone()))?.reason;
             let head = queue.messages.iter().find(|message| message.group == *group).expect("a group has messages");
+            if !queue.is_fifo() {
+                *expected.entry(of_head(model, queue, head)).or_default() += 1;
+                continue;
+            }
+            let said = ask(&Subject::Group(group.clone()))?.reason;
             ensure!(said == of_head(model, queue, head), "group {group}: {said:?}, but its head is {head:?}");
             *expected.entry(said).or_default() += 1;
         }

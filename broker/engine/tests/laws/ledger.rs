@@ -62,7 +62,7 @@ impl Ledger {
             Event::QueueCreated { queue, name, attributes, .. } => {
                 ensure!(queue.0 > self.last_generation, "generation {queue} was used before");
                 self.last_generation = queue.0;
-                let strict = attributes.delivery == GroupDelivery::Strict;
+                let strict = name.is_fifo() && attributes.delivery == GroupDelivery::Strict;
                 self.books.insert(*queue, Book::new(name.clone(), strict));
                 Ok(())
             }
@@ -134,7 +134,9 @@ impl Ledger {
             let group = book.waiting.get(&from.0).map(|waiting| waiting.group.clone());
             book.end(&[*from], fate)?;
             let target = self.books.get_mut(&to).ok_or("dead letters to no queue")?;
-            target.accept(*place, group.expect("it ended only now"), false)?;
+            let group = group.expect("it ended only now");
+            let group = if target.name.is_fifo() { group } else { GroupId::alone(*place) };
+            target.accept(*place, group, false)?;
         }
         Ok(())
     }
@@ -331,7 +333,8 @@ impl Book {
             let before = self.ended.insert(sequence.0, fate);
             ensure!(before.is_none(), "{sequence} ended twice: {before:?}, {fate:?}");
             let waiting = self.waiting.remove(&sequence.0).ok_or_else(|| format!("{sequence} was never accepted"))?;
-            let finished = matches!(fate, Fate::Deleted | Fate::Committed);
+            // A standard queue's messages may be deleted after their lease ended (R3).
+            let finished = matches!(fate, Fate::Deleted | Fate::Committed) && self.name.is_fifo();
             ensure!(!finished || waiting.holder.is_some(), "{sequence} was finished by nobody who held it");
             let earlier = self.waiting.range(..sequence.0).find(|(_, other)| other.group == waiting.group);
             let hole = finished

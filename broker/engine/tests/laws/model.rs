@@ -154,6 +154,7 @@ impl Model {
     pub(crate) fn create(&mut self, command: &CreateQueue) -> Result<QueueCreated, Rejected> {
         command.attributes.check()?;
         let tags = tags::tagged(Vec::new(), &command.tags)?;
+        judge_kind(&command.attributes, &command.name)?;
         if let Some(known) = self.queues.iter().find(|known| known.name == command.name) {
             return match command.attributes.first_difference(&known.attributes) {
                 Some(attribute) => Err(Rejected::QueueExists { attribute }),
@@ -187,6 +188,7 @@ impl Model {
     pub(crate) fn set(&mut self, command: &SetQueueAttributes) -> Result<(), Rejected> {
         command.changes.check()?;
         let place = self.find(&command.queue)?;
+        judge_kind(&command.changes, &command.queue.name)?;
         let AttributeChanges { delivery, scope, .. } = &command.changes;
         let current = &self.queues[place].attributes;
         if delivery.is_some_and(|delivery| delivery != current.delivery) {
@@ -330,6 +332,20 @@ impl Model {
     }
 }
 
+/// L8: a standard queue has no attributes of groups and deduplication.
+fn judge_kind(changes: &AttributeChanges, name: &QueueName) -> Result<(), Rejected> {
+    let AttributeChanges { delivery, content_based, scope, window, .. } = changes;
+    let attribute = match (delivery, content_based, scope, window) {
+        _ if name.as_str().ends_with(".fifo") => return Ok(()),
+        (Some(_), ..) => "GroupDelivery",
+        (None, Some(_), ..) => "ContentBasedDeduplication",
+        (None, None, Some(_), _) => "DeduplicationScope",
+        (None, None, None, Some(_)) => "DeduplicationWindow",
+        (None, None, None, None) => return Ok(()),
+    };
+    Err(Rejected::AttributeUnknown { attribute })
+}
+
 /// What ends by itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {
@@ -340,7 +356,12 @@ pub(crate) enum Due {
 
 impl Queue {
     pub(crate) fn is_strict(&self) -> bool {
-        self.attributes.delivery == GroupDelivery::Strict
+        self.is_fifo() && self.attributes.delivery == GroupDelivery::Strict
+    }
+
+    /// Otherwise each message is a group of its own (B5).
+    pub(crate) fn is_fifo(&self) -> bool {
+        self.name.as_str().ends_with(".fifo")
     }
 
     pub(crate) fn message(&self, sequence: u64) -> Option<&Message> {
@@ -361,9 +382,12 @@ impl Queue {
         leases.chain(claims).min_by_key(|(deadline, _)| *deadline)
     }
 
-    /// S11: what is still delayed becomes visible so long after it was sent as the queue says now.
+    /// S11, on a FIFO queue: what is still delayed becomes visible so long after it was sent as the queue says now.
     fn retime(&mut self) {
         let delay = self.attributes.delay;
+        if !self.is_fifo() {
+            return;
+        }
         for message in &mut self.messages {
             if let Hold::Delayed { until } = &mut message.hold {
                 *until = message.sent_at + delay;

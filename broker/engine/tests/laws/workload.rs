@@ -53,7 +53,7 @@ pub(crate) enum Step {
     Wait,
 }
 
-const NAMES: [&str; 3] = ["strict.fifo", "prefix.fifo", "either.fifo"];
+const NAMES: [&str; 5] = ["strict.fifo", "prefix.fifo", "either.fifo", "plain", "letters"];
 const GROUPS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const LABELS: [&str; 3] = ["one", "two", "three"];
 const TIMEOUTS: [u64; 8] = [0, 1, 1_000, 5_000, 5_000, 30_000, 60_000, 43_200_000];
@@ -186,7 +186,9 @@ impl Workload {
                 reader: label(self.pick_of(["pool", "spark"])),
                 id: if self.rng.bool() { Some(ReaderId(self.rng.u64(1..4))) } else { None },
             }),
-            935..947 => Step::Set(SetQueueAttributes { queue: reference, changes: self.attributes() }),
+            935..947 => {
+                Step::Set(SetQueueAttributes { changes: self.attributes_of(&reference.name), queue: reference })
+            }
             947..950 => Step::Purge(PurgeQueue { queue: reference }),
             950..952 => Step::DeleteQueue(DeleteQueue { queue: reference }),
             952..957 => Step::Create(self.create(queue.name.as_str())),
@@ -293,6 +295,15 @@ impl Workload {
         changes
     }
 
+    /// Mostly without what a standard queue does not have.
+    fn attributes_of(&mut self, name: &QueueName) -> AttributeChanges {
+        let changes = self.attributes();
+        if name.is_fifo() || self.one_in(8) {
+            return changes;
+        }
+        AttributeChanges { delivery: None, content_based: None, scope: None, window: None, ..changes }
+    }
+
     fn redrive(&mut self) -> RedriveChange {
         if self.one_in(4) {
             return RedriveChange::Remove;
@@ -303,17 +314,18 @@ impl Workload {
     }
 
     fn create(&mut self, name: &str) -> CreateQueue {
-        let mut attributes = self.attributes();
-        attributes.delivery = match name {
+        let name = queue_name(name);
+        let mut attributes = self.attributes_of(&name);
+        attributes.delivery = match name.as_str() {
             "strict.fifo" => Some(GroupDelivery::Strict),
             "prefix.fifo" => Some(GroupDelivery::Prefix),
             _ => attributes.delivery,
         };
-        if self.rng.bool() {
+        if name.is_fifo() && self.rng.bool() {
             attributes.scope = Some(DeduplicationScope::MessageGroup);
         }
         let tags = if self.one_in(3) { self.tags() } else { Tags::new() };
-        CreateQueue { name: QueueName::parse(name).expect("a queue name"), attributes, tags }
+        CreateQueue { name, attributes, tags }
     }
 
     /// Few, or nearly as many as a queue may have, or one more.
@@ -356,7 +368,13 @@ impl Workload {
             return again.clone();
         }
         let many = self.pick_of([1, 1, 2, 4]);
-        let entries = (0..many).map(|_| self.entry()).collect();
+        let mut entries: Vec<SendEntry> = (0..many).map(|_| self.entry()).collect();
+        if !queue.name.is_fifo() {
+            for entry in &mut entries {
+                entry.explicit_id = self.one_in(12);
+                entry.delay = if self.one_in(4) { Some(self.pick_of([0, 1_000, 30_000])) } else { None };
+            }
+        }
         let send = Send { queue, session: None, entries };
         self.remember(send)
     }

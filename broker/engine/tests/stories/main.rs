@@ -14,6 +14,7 @@ mod receipts;
 mod redrive;
 mod sends;
 mod sessions;
+mod standard;
 mod strict;
 mod tags;
 mod time;

@@ -30,6 +30,11 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::AttributeFixed { .. } => (Code::FailedPrecondition, "ATTRIBUTE_FIXED", "S8"),
         Rejected::DeadLetterQueueNotFound { .. } => (Code::FailedPrecondition, "DEAD_LETTER_QUEUE_NOT_FOUND", "Q1"),
         Rejected::DeadLetterQueueIsSelf => (Code::InvalidArgument, "DEAD_LETTER_QUEUE_IS_SELF", "Q1"),
+        Rejected::DeadLetterQueueKind { .. } => (Code::InvalidArgument, "DEAD_LETTER_QUEUE_KIND", "Q1"),
+        Rejected::AttributeUnknown { .. } => (Code::InvalidArgument, "ATTRIBUTE_UNKNOWN", "L8"),
+        Rejected::NotFifo => (Code::FailedPrecondition, "NOT_FIFO", "B5"),
+        Rejected::OverLimit => (Code::ResourceExhausted, "OVER_LIMIT", "L10"),
+        Rejected::DeduplicationIdNotAllowed => (Code::InvalidArgument, "DEDUPLICATION_ID_NOT_ALLOWED", "B5"),
         Rejected::RedriveNotAllowed { .. } => (Code::FailedPrecondition, "REDRIVE_NOT_ALLOWED", "Q5"),
         Rejected::MessageTooLong { .. } => (Code::InvalidArgument, "MESSAGE_TOO_LONG", "L2"),
         Rejected::DelayNotAllowed => (Code::InvalidArgument, "DELAY_NOT_ALLOWED", "S10"),
@@ -67,6 +72,7 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::NotADeadLetterQueue => (Code::FailedPrecondition, "NOT_A_DEAD_LETTER_QUEUE", "Q6"),
         Rejected::MoveDestinationNotFound { .. } => (Code::NotFound, "MOVE_DESTINATION_NOT_FOUND", "Q6"),
         Rejected::MoveDestinationIsSource => (Code::InvalidArgument, "MOVE_DESTINATION_IS_SOURCE", "Q6"),
+        Rejected::MoveDestinationKind => (Code::InvalidArgument, "MOVE_DESTINATION_KIND", "Q1"),
         Rejected::MoveRateInvalid => (Code::OutOfRange, "MOVE_RATE_INVALID", "L13"),
         Rejected::MoveTaskRunning => (Code::FailedPrecondition, "MOVE_TASK_RUNNING", "Q6"),
         Rejected::TooManyMoveTasks => (Code::ResourceExhausted, "TOO_MANY_MOVE_TASKS", "L13"),
@@ -81,7 +87,9 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
 /// What a program may want to know beside the reason.
 fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
     match rejected {
-        Rejected::QueueExists { attribute } | Rejected::AttributeFixed { attribute } => {
+        Rejected::QueueExists { attribute }
+        | Rejected::AttributeFixed { attribute }
+        | Rejected::AttributeUnknown { attribute } => {
             vec![("attribute", (*attribute).into())]
         }
         Rejected::AttributeInvalid { attribute, rule } => {
@@ -91,7 +99,9 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
             let current = current.map(|current| ("current", current.to_string()));
             std::iter::once(("wanted", wanted.to_string())).chain(current).collect()
         }
-        Rejected::DeadLetterQueueNotFound { name } | Rejected::RedriveNotAllowed { name } => {
+        Rejected::DeadLetterQueueNotFound { name }
+        | Rejected::DeadLetterQueueKind { name }
+        | Rejected::RedriveNotAllowed { name } => {
             vec![("dead_letter_queue", name.to_string())]
         }
         Rejected::TooManyTags { tags } => vec![("tags", tags.to_string())],
@@ -114,11 +124,15 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
         Rejected::QueueNotFound
         | Rejected::NotADeadLetterQueue
         | Rejected::MoveDestinationIsSource
+        | Rejected::MoveDestinationKind
         | Rejected::MoveRateInvalid
         | Rejected::MoveTaskRunning
         | Rejected::TooManyMoveTasks
         | Rejected::MoveTaskNotFound
         | Rejected::MoveTaskEnded
+        | Rejected::NotFifo
+        | Rejected::OverLimit
+        | Rejected::DeduplicationIdNotAllowed
         | Rejected::NoDeadLetterQueue
         | Rejected::TooManyParked
         | Rejected::DeadLetterQueueIsSelf

@@ -3,7 +3,7 @@
 use lockstep_engine::{
     explain::{Blocking, Explanation, Holder, Reason},
     reply::Origin,
-    words::{GroupId, QueueGeneration, SequenceNumber, Timestamp},
+    words::{GroupId, QueueGeneration, QueueName, SequenceNumber, Timestamp},
 };
 use lockstep_proto::v1::{self, explain_request::Subject};
 use tonic::Status;
@@ -95,6 +95,10 @@ impl Services {
     }
 }
 
+fn is_fifo(queue: &str) -> bool {
+    QueueName::parse(queue).is_ok_and(|name| name.is_fifo())
+}
+
 fn count(reason: Reason, groups: u64) -> v1::ReasonCount {
     v1::ReasonCount { reason: code(reason).into(), groups }
 }
@@ -124,7 +128,13 @@ fn explanation(handle: &Handle, queue: &str, explained: &Explanation, of_group: 
         reason: code(explained.reason).into(),
         rule: explained.reason.rule().into(),
         text: words(queue, explained, of_group),
-        message_group_id: explained.group.as_ref().map(ToString::to_string).unwrap_or_default(),
+        // In a standard queue each message is a group of its own, named by nobody (B5).
+        message_group_id: explained
+            .group
+            .as_ref()
+            .filter(|_| is_fifo(queue))
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         sequence_number: explained.message.unwrap_or_default().0,
         message_id: explained.message.filter(|_| explained.sent_at.is_some()).map(id).unwrap_or_default(),
         sent_unix_ms: explained.sent_at.unwrap_or_default().0,

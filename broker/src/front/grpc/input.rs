@@ -104,8 +104,8 @@ pub(super) fn sum(bytes: u64) -> Parsed<()> {
     }
 }
 
-/// A message to send.
-pub(super) fn message(entry: Option<v1::SendEntry>) -> Parsed<NewMessage> {
+/// A message to send to a queue; only for a standard one may the group be absent (S1, S12).
+pub(super) fn message(queue: &QueueName, entry: Option<v1::SendEntry>) -> Parsed<NewMessage> {
     let v1::SendEntry { message_group_id, message_deduplication_id, body, delay_seconds, attributes, aws_trace_header } =
         entry.ok_or_else(|| missing("entry", "H1"))?;
     check_body(&body)?;
@@ -119,7 +119,10 @@ pub(super) fn message(entry: Option<v1::SendEntry>) -> Parsed<NewMessage> {
         ));
     }
     Ok(NewMessage {
-        group: GroupId::parse(&message_group_id)?,
+        group: match message_group_id.as_str() {
+            "" if !queue.is_fifo() => GroupId::none(),
+            group => GroupId::parse(group)?,
+        },
         deduplication_id: optional_id(&message_deduplication_id)?,
         body,
         delay: delay_seconds.map(|value| seconds("delay_seconds", value, engine_limits::DELAY, "L4")).transpose()?,

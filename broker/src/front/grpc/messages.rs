@@ -40,10 +40,10 @@ impl Services {
         entries.into_iter().map(open).collect()
     }
 
-    pub(super) fn send_result(&self, outcome: Result<Accepted, Rejected>) -> v1::SendResult {
+    pub(super) fn send_result(&self, outcome: Result<Accepted, Rejected>, fifo: bool) -> v1::SendResult {
         use v1::send_result::Outcome;
         let outcome = match outcome {
-            Ok(accepted) => Outcome::Accepted(output::accepted(&self.handle, &accepted)),
+            Ok(accepted) => Outcome::Accepted(output::accepted(&self.handle, &accepted, fifo)),
             Err(rejected) => Outcome::Refused(refusal(&rejected, &self.handle, None)),
         };
         v1::SendResult { outcome: Some(outcome) }
@@ -136,10 +136,10 @@ impl Messages for Services {
         let v1::SendRequest { queue, queue_generation, entry, session } = request.into_inner();
         let queue = parsed(input::queue(&queue, queue_generation))?;
         let session = parsed(session.map(input::session).transpose())?;
-        let message = parsed(input::message(entry))?;
+        let (message, fifo) = (parsed(input::message(&queue.name, entry))?, queue.name.is_fifo());
         let outcomes = self.send_all(queue, session, vec![message]).await?;
         let accepted = self.single(outcomes, None)?;
-        Ok(Response::new(v1::SendResponse { accepted: Some(output::accepted(&self.handle, &accepted)) }))
+        Ok(Response::new(v1::SendResponse { accepted: Some(output::accepted(&self.handle, &accepted, fifo)) }))
     }
 
     async fn send_batch(&self, request: Request<v1::SendBatchRequest>) -> Answered<v1::SendBatchResponse> {
@@ -147,14 +147,15 @@ impl Messages for Services {
         let queue = parsed(input::queue(&queue, queue_generation))?;
         let session = parsed(session.map(input::session).transpose())?;
         parsed(input::batch(entries.len(), engine_limits::BATCH_ENTRIES))?;
-        let message = |(index, entry)| input::message(Some(entry)).map_err(input::in_entry(index));
+        let fifo = queue.name.is_fifo();
+        let message = |(index, entry)| input::message(&queue.name, Some(entry)).map_err(input::in_entry(index));
         let messages: Vec<_> = parsed(entries.into_iter().enumerate().map(message).collect())?;
         // One message alone may be as large as L2 says, whatever its ids add.
         if messages.len() > 1 {
             parsed(input::sum(messages.iter().map(input::message_bytes).sum()))?;
         }
         let outcomes = self.send_all(queue, session, messages).await?;
-        let results = outcomes.into_iter().map(|outcome| self.send_result(outcome)).collect();
+        let results = outcomes.into_iter().map(|outcome| self.send_result(outcome, fifo)).collect();
         Ok(Response::new(v1::SendBatchResponse { results }))
     }
 

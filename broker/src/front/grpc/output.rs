@@ -19,7 +19,7 @@ pub(super) fn queue(view: &QueueView) -> v1::QueueDescription {
     v1::QueueDescription {
         queue: view.name.to_string(),
         queue_generation: view.generation.0,
-        attributes: Some(attributes(&view.attributes)),
+        attributes: Some(attributes_of_kind(view)),
         created_unix_ms: view.created_at.0,
         modified_unix_ms: view.modified_at.0,
         messages_available: view.available,
@@ -29,10 +29,25 @@ pub(super) fn queue(view: &QueueView) -> v1::QueueDescription {
         groups_available: view.free_groups,
         groups_parked: view.parked_groups,
         deduplication_keys: view.deduplication_keys,
-        last_sequence_number: view.last_sequence.0,
+        last_sequence_number: if view.name.is_fifo() { view.last_sequence.0 } else { 0 },
         bytes: view.bytes,
         readers: view.readers,
         messages_delayed: view.delayed,
+    }
+}
+
+/// A standard queue has no attributes of groups and deduplication (L8).
+fn attributes_of_kind(view: &QueueView) -> v1::QueueAttributes {
+    let all = attributes(&view.attributes);
+    if view.name.is_fifo() {
+        return all;
+    }
+    v1::QueueAttributes {
+        group_delivery: None,
+        content_based_deduplication: None,
+        deduplication_scope: None,
+        deduplication_window_seconds: None,
+        ..all
     }
 }
 
@@ -79,10 +94,11 @@ fn source(origin: Option<&Origin>) -> String {
     origin.map(|origin| origin.source.to_string()).unwrap_or_default()
 }
 
-pub(super) fn accepted(handle: &Handle, accepted: &Accepted) -> v1::Accepted {
+/// The number is shown of a FIFO queue's message alone (S12).
+pub(super) fn accepted(handle: &Handle, accepted: &Accepted, fifo: bool) -> v1::Accepted {
     v1::Accepted {
         message_id: handle.message_id(accepted.generation, accepted.sequence).to_string(),
-        sequence_number: accepted.sequence.0,
+        sequence_number: if fifo { accepted.sequence.0 } else { 0 },
         duplicate: accepted.duplicate,
     }
 }
@@ -104,9 +120,9 @@ pub(super) fn delivery(delivery: Delivery, wanted: &[String]) -> v1::Delivery {
     let delivered = delivery.delivered;
     v1::Delivery {
         message_id: delivery.message_id.to_string(),
-        message_group_id: delivered.group.to_string(),
+        message_group_id: delivery.place.0,
         message_deduplication_id: delivery.deduplication_id,
-        sequence_number: delivered.sequence.0,
+        sequence_number: delivery.place.1.unwrap_or_default().0,
         body: delivery.body,
         receipt_handle: delivery.receipt_handle,
         epoch: delivered.epoch.0,
@@ -132,7 +148,7 @@ pub(super) fn peeked(message: Peeked) -> v1::PeekedMessage {
     };
     v1::PeekedMessage {
         message_id: message.message_id.to_string(),
-        message_group_id: peeked.group.to_string(),
+        message_group_id: message.group,
         message_deduplication_id: message.deduplication_id,
         sequence_number: peeked.sequence.0,
         body: message.body,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use lockstep_engine::{Rejected, command::QueueRef, limits as engine_limits, reply::Accepted};
+use lockstep_engine::{Rejected, command::QueueRef, limits as engine_limits, reply::Accepted, words::QueueName};
 use lockstep_proto::v1;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -25,11 +25,18 @@ use crate::{
 /// What was read, in its place in the line.
 enum Place {
     /// A block that the broker judges.
-    Asked { entries: usize, pending: Pending<Outcomes<Accepted>>, room: OwnedSemaphorePermit },
+    Asked { block: Block, pending: Pending<Outcomes<Accepted>>, room: OwnedSemaphorePermit },
     /// A block that means nothing: each of its entries is answered so.
     Refused { entries: usize, refusal: v1::Refusal },
     /// The stream ends here.
     End(Status),
+}
+
+/// What its answers need to know of a block.
+#[derive(Clone, Copy)]
+struct Block {
+    entries: usize,
+    fifo: bool,
 }
 
 /// Serves one stream.
@@ -84,7 +91,7 @@ impl Services {
         let session = session.map(input::session).transpose().map_err(broken)?;
         let entries = given.len();
         input::batch(entries, engine_limits::BATCH_ENTRIES).map_err(broken)?;
-        match messages(given) {
+        match messages(&queue.name, given) {
             Ok(messages) => {
                 if entries > 1 {
                     input::sum(messages.iter().map(input::message_bytes).sum()).map_err(broken)?;
@@ -102,21 +109,21 @@ impl Services {
         messages: Vec<NewMessage>,
         room: OwnedSemaphorePermit,
     ) -> Result<Place, Status> {
-        let entries = messages.len();
+        let block = Block { entries: messages.len(), fifo: queue.name.is_fifo() };
         let pending = self.handle.begin_send(queue, session, messages).await;
         let pending = pending.map_err(|failure| self.refuse(&failure))?;
-        Ok(Place::Asked { entries, pending, room })
+        Ok(Place::Asked { block, pending, room })
     }
 
     /// The results of a block, or the end of the stream where the outcome is unknown.
     fn block_results(
         &self,
-        entries: usize,
+        Block { entries, fifo }: Block,
         outcomes: Result<Outcomes<Accepted>, Failure>,
         results: &mut Vec<v1::SendResult>,
     ) -> Result<(), Status> {
         match outcomes {
-            Ok(outcomes) => results.extend(outcomes.into_iter().map(|outcome| self.send_result(outcome))),
+            Ok(outcomes) => results.extend(outcomes.into_iter().map(|outcome| self.send_result(outcome, fifo))),
             Err(Failure::Rejected(rejected)) => refuse_all(entries, &self.refused(&rejected), results),
             Err(
                 failure @ (Failure::Invalid(_)
@@ -135,11 +142,11 @@ impl Services {
     }
 }
 
-fn messages(given: Vec<v1::SendEntry>) -> Result<Vec<NewMessage>, Invalid> {
+fn messages(queue: &QueueName, given: Vec<v1::SendEntry>) -> Result<Vec<NewMessage>, Invalid> {
     if given.len() == 1 {
-        return given.into_iter().map(|entry| input::message(Some(entry))).collect();
+        return given.into_iter().map(|entry| input::message(queue, Some(entry))).collect();
     }
-    let message = |(index, entry)| input::message(Some(entry)).map_err(input::in_entry(index));
+    let message = |(index, entry)| input::message(queue, Some(entry)).map_err(input::in_entry(index));
     given.into_iter().enumerate().map(message).collect()
 }
 
@@ -160,9 +167,9 @@ async fn answer(
         // Room in the window is given back once the answers are handed over: who does not read is not read.
         let mut rooms = Vec::new();
         let mut end = match place {
-            Place::Asked { entries, pending, room } => {
+            Place::Asked { block, pending, room } => {
                 rooms.push(room);
-                services.block_results(entries, pending.answer(&services.handle).await, &mut results).err()
+                services.block_results(block, pending.answer(&services.handle).await, &mut results).err()
             }
             Place::Refused { entries, refusal } => {
                 refuse_all(entries, &refusal, &mut results);
@@ -172,13 +179,13 @@ async fn answer(
         };
         while end.is_none() && results.len() < limits::PRODUCE_RESULTS {
             match places.try_recv() {
-                Ok(Place::Asked { entries, mut pending, room }) => match pending.ready(&services.handle) {
+                Ok(Place::Asked { block, mut pending, room }) => match pending.ready(&services.handle) {
                     Some(outcomes) => {
                         rooms.push(room);
-                        end = services.block_results(entries, outcomes, &mut results).err();
+                        end = services.block_results(block, outcomes, &mut results).err();
                     }
                     None => {
-                        next = Some(Place::Asked { entries, pending, room });
+                        next = Some(Place::Asked { block, pending, room });
                         break;
                     }
                 },

@@ -138,7 +138,8 @@ fn new_value(value: v1::ValueChange) -> Result<NewValue, Invalid> {
 }
 
 fn new_output(output: v1::Output) -> Result<NewOutput, Invalid> {
-    Ok(NewOutput { queue: QueueName::parse(&output.queue)?, message: input::message(output.entry)? })
+    let queue = QueueName::parse(&output.queue)?;
+    Ok(NewOutput { message: input::message(&queue, output.entry)?, queue })
 }
 
 /// Bodies, values, record and ids together (H1).
@@ -229,11 +230,17 @@ impl Readers for Services {
     async fn commit(&self, request: Request<v1::CommitRequest>) -> Answered<v1::CommitResponse> {
         let commit = parsed(self.commit_of(request.into_inner()))?;
         let queue = commit.queue.generation;
+        let kinds: Vec<bool> = commit.outputs.iter().map(|output| output.queue.is_fifo()).collect();
         let committed = self.handle.commit(commit).await;
         let committed = committed.map_err(|failure: Failure| status(&failure, &self.handle, queue))?;
         Ok(Response::new(v1::CommitResponse {
             commit_number: committed.commit.map_or(0, |commit| commit.0),
-            outputs: committed.outputs.iter().map(|output| output::accepted(&self.handle, output)).collect(),
+            outputs: committed
+                .outputs
+                .iter()
+                .zip(kinds)
+                .map(|(output, fifo)| output::accepted(&self.handle, output, fifo))
+                .collect(),
             already_committed: committed.repeated,
         }))
     }

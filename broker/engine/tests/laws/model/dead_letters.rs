@@ -6,7 +6,7 @@ use lockstep_engine::{
     command::QueueRef,
     limits,
     reply::Origin,
-    words::{QueueGeneration, QueueName, SequenceNumber},
+    words::{GroupId, QueueGeneration, QueueName, SequenceNumber},
 };
 
 use super::{Hold, Message, Model, Turn, ensure};
@@ -18,6 +18,9 @@ impl Model {
         let name = policy.dead_letter_queue.clone();
         if name == *source {
             return Err(Rejected::DeadLetterQueueIsSelf);
+        }
+        if name.as_str().ends_with(".fifo") != source.as_str().ends_with(".fifo") {
+            return Err(Rejected::DeadLetterQueueKind { name });
         }
         let Some(target) = self.queues.iter().find(|queue| queue.name == name) else {
             return Err(Rejected::DeadLetterQueueNotFound { name });
@@ -72,13 +75,18 @@ impl Model {
         ensure!(self.queues[target].generation == to.0, "the dead letter went to generation {to}");
         self.queues[place].messages.retain(|other| other.sequence != sequence.0);
         self.queues[place].refresh(stamp);
+        let sent_at = message.sent_at;
         let identity = message.origin.map_or((generation, sequence), |origin| (origin.generation, origin.sequence));
         let origin = Origin { generation: identity.0, sequence: identity.1, source: name };
         let target = &mut self.queues[target];
         target.last_sequence += 1;
         ensure!(target.last_sequence == placed.0, "the dead letter got number {placed}");
-        let letter =
+        let mut letter =
             Message { sequence: placed.0, sent_at: turn.now, hold: Hold::Free, origin: Some(origin), ..message };
+        if !target.is_fifo() {
+            letter.group = GroupId::alone(placed);
+            letter.sent_at = sent_at;
+        }
         target.messages.push(letter);
         target.refresh(stamp);
         Ok(())

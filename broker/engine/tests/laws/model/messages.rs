@@ -43,7 +43,7 @@ impl Model {
             } else {
                 self.send_one(place, entry, index, turn)
             };
-            if outcome.is_err() {
+            if outcome.is_err() && self.queues[place].is_fifo() {
                 stopped.push(entry.group.clone());
             }
             outcomes.push(outcome);
@@ -62,6 +62,9 @@ impl Model {
         let (active, stamp) = (self.active(turn.now), self.stamp(turn.now));
         let queue = &mut self.queues[place];
         let generation = QueueGeneration(queue.generation);
+        if !queue.is_fifo() {
+            return self.send_standard(place, entry, body, turn);
+        }
         if !entry.explicit_id && !queue.attributes.content_based {
             return Err(Rejected::DeduplicationIdMissing);
         }
@@ -100,6 +103,43 @@ impl Model {
         });
         queue.refresh(stamp);
         Ok(Accepted { generation, sequence: SequenceNumber(sequence), duplicate: false })
+    }
+
+    /// B5: nothing is a duplicate, and a message may have a delay of its own.
+    fn send_standard(
+        &mut self,
+        place: usize,
+        entry: &SendEntry,
+        body: usize,
+        turn: &mut Turn,
+    ) -> Result<Accepted, Rejected> {
+        let stamp = self.stamp(turn.now);
+        let queue = &mut self.queues[place];
+        if entry.explicit_id {
+            return Err(Rejected::DeduplicationIdNotAllowed);
+        }
+        if entry.size > queue.attributes.max_message_size {
+            return Err(Rejected::MessageTooLong { limit: queue.attributes.max_message_size });
+        }
+        let cost = u64::from(entry.size) + limits::MESSAGE_OVERHEAD;
+        turn.for_sends = turn.for_sends.checked_sub(cost).ok_or(Rejected::StorageFull)?;
+        queue.last_sequence += 1;
+        let sequence = SequenceNumber(queue.last_sequence);
+        queue.messages.push(Message {
+            sequence: sequence.0,
+            group: GroupId::alone(sequence),
+            body: turn.store(body, entry.size),
+            sent_at: turn.now,
+            first_received_at: None,
+            receives: 0,
+            origin: None,
+            hold: match entry.delay.unwrap_or(queue.attributes.delay) {
+                0 => Hold::Free,
+                delay => Hold::Delayed { until: turn.now + delay },
+            },
+        });
+        queue.refresh(stamp);
+        Ok(Accepted { generation: QueueGeneration(queue.generation), sequence, duplicate: false })
     }
 
     /// Judges the engine's choice, and predicts everything else of the answer.
@@ -232,7 +272,9 @@ impl Model {
         let mut outcomes = Vec::new();
         for (receipt, timeout) in &command.entries {
             let went_back = queue.message(receipt.sequence.0).is_some_and(|message| message.hold == Hold::Free);
-            let changed = if *timeout == 0 && went_back && matches!(before.worth(receipt), Ok(Worth::Held)) {
+            let changed = if went_back && !queue.is_fifo() && before.is_leased(receipt.sequence.0) {
+                queue.worth(receipt).map(|_| active)
+            } else if *timeout == 0 && went_back && matches!(before.worth(receipt), Ok(Worth::Held)) {
                 Ok(active)
             } else {
                 queue.change_one(receipt, *timeout, active)
@@ -245,7 +287,11 @@ impl Model {
 }
 
 impl Queue {
-    /// R3, R4: a lease that lives, a message that is gone, or neither.
+    fn is_leased(&self, sequence: u64) -> bool {
+        self.message(sequence).is_some_and(|message| matches!(message.hold, Hold::Leased { .. }))
+    }
+
+    /// R3, R4: a lease that lives, a message that is gone, or neither; of a standard queue only that it is there.
     pub(crate) fn worth(&self, receipt: &Receipt) -> Result<Worth, Rejected> {
         if receipt.generation.0 != self.generation || receipt.sequence.0 > self.last_sequence {
             return Err(Rejected::ReceiptForeign);
@@ -253,6 +299,7 @@ impl Queue {
         match self.message(receipt.sequence.0).map(|message| message.hold) {
             None => Ok(Worth::Gone),
             Some(Hold::Leased { epoch, .. }) if epoch == receipt.epoch.0 => Ok(Worth::Held),
+            Some(_) if !self.is_fifo() => Ok(Worth::Held),
             Some(Hold::Leased { .. } | Hold::Free | Hold::Delayed { .. } | Hold::Claimed { .. }) => {
                 Err(Rejected::ReceiptExpired)
             }
@@ -274,6 +321,14 @@ impl Queue {
         }
         let strict = self.is_strict();
         let held = self.message(receipt.sequence.0).expect("held").clone();
+        if !self.is_fifo() && !matches!(held.hold, Hold::Leased { epoch, .. } if epoch == receipt.epoch.0) {
+            // R5: accepted, and nothing changes.
+            return match held.hold {
+                _ if timeout > limits::VISIBILITY => Err(Rejected::VisibilityTooLong),
+                Hold::Leased { visible_at, .. } => Ok(visible_at),
+                Hold::Free | Hold::Delayed { .. } | Hold::Claimed { .. } => Ok(active),
+            };
+        }
         let Hold::Leased { received_at, .. } = held.hold else { return Err(Rejected::ReceiptExpired) };
         if active.saturating_add(timeout) > received_at + limits::VISIBILITY {
             return Err(Rejected::VisibilityTooLong);

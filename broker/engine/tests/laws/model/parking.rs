@@ -21,6 +21,9 @@ impl Model {
         let place = self.find(&command.queue)?;
         let stamp = self.stamp(turn.now);
         let queue = &mut self.queues[place];
+        if !queue.is_fifo() {
+            return Err(Rejected::NotFifo);
+        }
         if queue.is_parked(&command.group) {
             return Ok(false);
         }

@@ -36,6 +36,9 @@ impl Model {
     pub(crate) fn open_producer(&mut self, command: &OpenProducer, now: u64) -> Result<ProducerOpened, Rejected> {
         let place = self.find(&command.queue)?;
         let queue = &mut self.queues[place];
+        if !queue.is_fifo() {
+            return Err(Rejected::NotFifo);
+        }
         let known = queue.producers.iter().position(|known| known.name == command.producer);
         let known = match known {
             Some(known) => known,

@@ -8,7 +8,7 @@ use lockstep_engine::{
     event::{Destination, MoveTask, MoveTaskEnd, MoveTaskFact},
     limits,
     reply::MoveTaskStarted,
-    words::{QueueGeneration, SequenceNumber, TaskNumber, Timestamp},
+    words::{GroupId, QueueGeneration, SequenceNumber, TaskNumber, Timestamp},
 };
 
 use super::{Hold, Message, Model, Queue, Turn, ensure};
@@ -23,6 +23,9 @@ impl Model {
         if let Some(name) = &command.destination {
             if *name == command.source.name {
                 return Err(Rejected::MoveDestinationIsSource);
+            }
+            if name.is_fifo() != command.source.name.is_fifo() {
+                return Err(Rejected::MoveDestinationKind);
             }
             let found = self.queues.iter().find(|queue| queue.name == *name);
             let found = found.ok_or_else(|| Rejected::MoveDestinationNotFound { name: name.clone() })?;
@@ -168,8 +171,10 @@ impl Model {
         target.last_sequence += 1;
         ensure!(target.last_sequence == placed.0, "{sequence} got number {placed}");
         // A new message (Q7).
+        let group = if target.name.is_fifo() { message.group.clone() } else { GroupId::alone(placed) };
         target.messages.push(Message {
             sequence: placed.0,
+            group,
             sent_at: turn.now,
             first_received_at: None,
             receives: 0,
