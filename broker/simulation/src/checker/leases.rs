@@ -174,7 +174,8 @@ impl Checker<'_> {
         }
         for receipt in receipts {
             if repeated {
-                self.queues[*queue].gone(receipt.0, self.now.event, receipt.1);
+                // The answer of the call that did it may still be under way.
+                self.queues[*queue].gone(receipt.0, self.now.event, u64::MAX);
             } else {
                 self.finishes(question, *queue, *receipt)?;
             }
