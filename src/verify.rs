@@ -6,6 +6,7 @@ use clap::Args;
 use lockstep_emr_sim::{
     job::{JobKind, recompute_pairs},
     manifest::Output,
+    step::Task,
 };
 
 use crate::{
@@ -62,9 +63,12 @@ pub(crate) fn judge(out: &Path, path: &Path, accepted: Option<u64>) -> anyhow::R
             Found(format!("{path} is not the input of this run: SHA-256 {digest}, the run's was {then}")).into()
         );
     }
-    let source = Source::read(path, &facts.mapping()?, facts.skip_bad, header.job)?;
+    let Task::Job(job) = header.task else {
+        return Err(Found(format!("the output of a {} cannot be judged yet", header.task)).into());
+    };
+    let source = Source::read(path, &facts.mapping()?, facts.skip_bad, job)?;
     let (sent, distinct) = (source.lines, source.messages.len() as u64);
-    let mut comparison = Comparison::new(source.expected(header.job)?.into_iter());
+    let mut comparison = Comparison::new(source.expected(job)?.into_iter());
     let mut processed = 0;
     for file in output.verified_files() {
         let file = file.map_err(|error| Found(error.to_string()))?;

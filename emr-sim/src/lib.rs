@@ -3,11 +3,12 @@
 //!
 //! - [`pool`] is the controller: [`pool::Pool::open`], then [`pool::Pool::run`].
 //! - [`worker`] is one worker: [`worker::run_worker`] over the stdin and stdout of a process.
-//! - [`job`] is what a step computes; [`sink`], [`state`], [`record`] and [`manifest`] are what it leaves on disk.
+//! - [`step`] is what a step is; [`job`] is what one computes by itself; [`sink`], [`state`], [`record`] and [`manifest`] are what it leaves on disk.
 //! - [`manifest::Output`] reads a published output back, verified; [`job::recompute_pairs`] is for outside verifiers.
 
 pub mod attempt;
 pub mod crash;
+pub mod format;
 pub mod identity;
 pub mod job;
 pub mod manifest;
@@ -17,6 +18,7 @@ pub mod protocol;
 pub mod record;
 pub mod sink;
 pub mod state;
+pub mod step;
 pub mod sweep;
 pub mod worker;
 

@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, AttemptPart};
+use crate::format::Format;
 use crate::identity::Identity;
-use crate::job::JobKind;
 use crate::record::ManifestLine;
 use crate::sink::SinkError;
+use crate::step::Task;
 
 pub use reader::{Joined, Output, OutputError, VerifiedFile};
 pub use reconcile::{BrokerSide, FolderSide, OutputRefused, Plan, RefusedBecause, reconcile};
@@ -40,17 +41,26 @@ pub struct RunFacts {
     pub queue: String,
     /// The reader's name.
     pub reader: String,
-    /// The job.
-    pub job: JobKind,
+    /// What is computed.
+    #[serde(rename = "job")]
+    pub task: Task,
+    /// The form of the published files; JSON Lines when absent.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub format: Format,
     /// Further facts of the caller's that must not change between runs on one folder, such as the digest of its input.
     pub run: serde_json::Value,
+}
+
+fn is_usual(format: &Format) -> bool {
+    *format == Format::default()
 }
 
 /// The first line of a manifest; the broker keeps the same under [`HEADER_KEY`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    format: String,
+    #[serde(rename = "format")]
+    version: String,
     /// The folder's own id, a UUID made with it: a second folder for the same reader has another one.
     pub out_id: String,
     /// The broker's journal.
@@ -63,8 +73,12 @@ pub struct Header {
     pub queue: String,
     /// The reader's name.
     pub reader: String,
-    /// The job.
-    pub job: JobKind,
+    /// What is computed.
+    #[serde(rename = "job")]
+    pub task: Task,
+    /// The form of the published files; JSON Lines when absent.
+    #[serde(default, rename = "file_format", skip_serializing_if = "is_usual")]
+    pub format: Format,
     /// Further facts of the caller's.
     pub run: serde_json::Value,
 }
@@ -73,10 +87,11 @@ impl Header {
     /// A header for a new folder, with a fresh `out_id`.
     #[must_use]
     pub fn new(identity: &Identity, facts: &RunFacts) -> Self {
-        let RunFacts { queue, reader, job, run } = facts.clone();
+        let RunFacts { queue, reader, task, format, run } = facts.clone();
         let Identity { journal_id, queue_generation, reader_id } = identity.clone();
         let out_id = uuid::Uuid::new_v4().to_string();
-        Self { format: FORMAT.to_owned(), out_id, journal_id, queue_generation, reader_id, queue, reader, job, run }
+        let version = FORMAT.to_owned();
+        Self { version, out_id, journal_id, queue_generation, reader_id, queue, reader, task, format, run }
     }
 
     /// Whose output the folder holds.
@@ -92,8 +107,8 @@ impl Header {
     /// What the run that made the folder wanted.
     #[must_use]
     pub fn facts(&self) -> RunFacts {
-        let Self { queue, reader, job, run, .. } = self.clone();
-        RunFacts { queue, reader, job, run }
+        let Self { queue, reader, task, format, run, .. } = self.clone();
+        RunFacts { queue, reader, task, format, run }
     }
 
     /// JSON without blanks and without LF: what the broker keeps.

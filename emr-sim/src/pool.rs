@@ -9,7 +9,6 @@ mod publish;
 mod run;
 mod work;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -19,6 +18,7 @@ use crate::identity::Identity;
 use crate::manifest::{ManifestError, OutputRefused, RunFacts};
 use crate::port::{ClaimLimits, PortError, Reason};
 use crate::sink::SinkError;
+use crate::step::StepSpec;
 
 pub use launch::{Launched, ProcessLauncher, WorkerLauncher};
 pub use open::Pool;
@@ -27,17 +27,28 @@ pub use open::Pool;
 /// Commit of 1 MiB (H1, B9).
 pub const MAX_CLAIM_MESSAGES: u32 = 1_500;
 
+/// The queue and the reader that a pool works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The queue's name.
+    pub queue: String,
+    /// Its generation; another one ends the pool (B8).
+    pub queue_generation: u64,
+    /// The reader's name.
+    pub reader: String,
+}
+
 /// What a pool must know.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
     /// Where the broker listens; handed to the workers.
     pub endpoint: String,
-    /// The queue's generation; another one ends the pool (B8).
-    pub queue_generation: u64,
-    /// Queue, reader, job and what else must not change between runs on one folder.
-    pub facts: RunFacts,
-    /// The output folder; its path must be UTF-8.
-    pub out: PathBuf,
+    /// Where the messages come from.
+    pub source: Source,
+    /// What the workers run, and where they write.
+    pub step: StepSpec,
+    /// Further facts that must not change between runs on one folder, such as the digest of the input.
+    pub run: serde_json::Value,
     /// How many workers, at least 1.
     pub workers: usize,
     /// How many claims may be open beyond one a worker; all together at most 64 (B6).
@@ -56,12 +67,12 @@ impl PoolSettings {
     /// The usual settings: claims of up to 500 messages or 512 KiB that wait 20 ms for 100 messages, two claims ahead,
     /// 60 s of patience with the broker, 5 s with another run's lock.
     #[must_use]
-    pub fn new(endpoint: String, queue_generation: u64, facts: RunFacts, out: PathBuf, workers: usize) -> Self {
+    pub fn new(endpoint: String, source: Source, step: StepSpec, run: serde_json::Value, workers: usize) -> Self {
         Self {
             endpoint,
-            queue_generation,
-            facts,
-            out,
+            source,
+            step,
+            run,
             workers,
             claims_ahead: 2,
             claim: ClaimLimits {
@@ -74,6 +85,17 @@ impl PoolSettings {
             patience: Duration::from_secs(60),
             lock_patience: Duration::from_secs(5),
             crash: CrashPoints::default(),
+        }
+    }
+
+    /// What the manifest's header and the broker keep of them.
+    pub(crate) fn facts(&self) -> RunFacts {
+        RunFacts {
+            queue: self.source.queue.clone(),
+            reader: self.source.reader.clone(),
+            task: self.step.task.clone(),
+            format: self.step.format,
+            run: self.run.clone(),
         }
     }
 }

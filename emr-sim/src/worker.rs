@@ -6,7 +6,6 @@ mod attempt;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,9 +13,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 
 use crate::crash::{CrashPoints, Killed};
 use crate::identity::Identity;
-use crate::job::JobKind;
 use crate::port::{ClientPort, Patience, Port, PortError, ReaderRef};
 use crate::protocol::{Assignment, Report, send};
+use crate::step::StepSpec;
 
 /// What a worker must know; it travels as one argument of the worker's command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +31,8 @@ pub struct WorkerSettings {
     pub reader_generation: u64,
     /// Whose output it writes.
     pub identity: Identity,
-    /// The output folder.
-    pub out: PathBuf,
-    /// What to compute.
-    pub job: JobKind,
+    /// What to compute, and where to write.
+    pub step: StepSpec,
     /// The worker's own instance id, 1 to 80 of `[A-Za-z0-9_-]`, fresh for each start of a worker.
     pub worker: String,
     /// For how long to ask a broker that does not answer, in seconds; then the worker ends.

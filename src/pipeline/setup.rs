@@ -4,7 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use lockstep_client::{Client, GroupDelivery, QueueAttributes};
-use lockstep_emr_sim::{job::JobKind, manifest, pool::PoolSettings};
+use lockstep_emr_sim::{
+    job::JobKind,
+    manifest,
+    pool::{PoolSettings, Source},
+    step::StepSpec,
+};
 
 use crate::{
     exit::Usage,
@@ -116,14 +121,10 @@ impl Run {
             id_by: self.args.id_by.to_string(),
             skip_bad: self.args.skip_bad,
         };
-        let facts = manifest::RunFacts {
-            queue: QUEUE.to_owned(),
-            reader: READER.to_owned(),
-            job: self.job,
-            run: serde_json::to_value(facts)?,
-        };
+        let source = Source { queue: QUEUE.to_owned(), queue_generation: generation, reader: READER.to_owned() };
+        let step = StepSpec::new(self.job.into(), self.out.clone());
         let workers = usize::try_from(self.args.workers).expect("at most 32");
-        let mut settings = PoolSettings::new(endpoint.to_owned(), generation, facts, self.out.clone(), workers);
+        let mut settings = PoolSettings::new(endpoint.to_owned(), source, step, serde_json::to_value(facts)?, workers);
         if self.args.chaos {
             settings.claim.max_messages = 100;
             settings.claim.min_messages = 10;

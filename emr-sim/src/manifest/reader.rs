@@ -141,7 +141,7 @@ impl Output {
     /// # Errors
     /// As [`Output::verified_files`]; an earlier joined file is untouched then.
     pub fn join(&self) -> Result<Joined, OutputError> {
-        let path = self.out.join(format!("{}.jsonl", self.header.job));
+        let path = self.out.join(format!("{}.jsonl", self.header.task.name()));
         let draft = path.with_extension("jsonl.new");
         let file = File::create(&draft).map_err(SinkError::at("create", &draft))?;
         let mut file = BufWriter::new(file);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::job::JobKind;
 use crate::record::Record;
 use crate::sink::Sink;
 
@@ -14,7 +15,13 @@ fn identity() -> Identity {
 
 fn facts() -> RunFacts {
     let run = serde_json::json!({ "input": "abc" });
-    RunFacts { queue: "q.fifo".into(), reader: "pool".into(), job: JobKind::Transcript, run }
+    RunFacts {
+        queue: "q.fifo".into(),
+        reader: "pool".into(),
+        task: JobKind::Transcript.into(),
+        format: Format::default(),
+        run,
+    }
 }
 
 /// Writes the file of a commit and answers its record.

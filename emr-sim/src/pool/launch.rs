@@ -99,6 +99,7 @@ mod tests {
     use super::*;
     use crate::identity::Identity;
     use crate::job::JobKind;
+    use crate::step::StepSpec;
 
     fn settings() -> WorkerSettings {
         WorkerSettings {
@@ -107,8 +108,7 @@ mod tests {
             reader: "pool".into(),
             reader_generation: 1,
             identity: Identity { journal_id: "j".into(), queue_generation: 1, reader_id: 1 },
-            out: "out".into(),
-            job: JobKind::Transcript,
+            step: StepSpec::new(JobKind::Transcript.into(), "out".into()),
             worker: "w0".into(),
             patience_seconds: 1,
         }

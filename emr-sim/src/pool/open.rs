@@ -8,7 +8,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::publish::Publisher;
 use super::run::{Run, Start};
-use super::{MAX_CLAIM_MESSAGES, PoolError, PoolHandle, PoolSettings, Progress, Request, Summary, WorkerLauncher};
+use super::{
+    MAX_CLAIM_MESSAGES, PoolError, PoolHandle, PoolSettings, Progress, Request, Source, Summary, WorkerLauncher,
+};
 use crate::blocking::blocking;
 use crate::crash::CrashPoint;
 use crate::identity::Identity;
@@ -38,15 +40,10 @@ impl<P: Port> Pool<P> {
         check(&settings)?;
         let patience = Patience(settings.patience);
         let lock = lock(&settings).await?;
-        let out = settings.out.clone();
+        let out = settings.step.output.clone();
         let folder = blocking(move || Manifest::read(&out, lock)).await?;
-        let facts = &settings.facts;
-        let mut reader = ReaderRef {
-            queue: facts.queue.clone(),
-            queue_generation: settings.queue_generation,
-            reader: facts.reader.clone(),
-            reader_generation: 0,
-        };
+        let Source { queue, queue_generation, reader } = settings.source.clone();
+        let mut reader = ReaderRef { queue, queue_generation, reader, reader_generation: 0 };
         refuse_early(&port, patience, &reader, &folder).await?;
         let instance = uuid::Uuid::new_v4().to_string();
         let opened = patience
@@ -109,17 +106,14 @@ fn check(settings: &PoolSettings) -> Result<(), PoolError> {
     if !(1..=MAX_CLAIM_MESSAGES).contains(&settings.claim.max_messages) {
         return fault(format!("a claim of the pool has 1 to {MAX_CLAIM_MESSAGES} messages"));
     }
-    if settings.out.to_str().is_none() {
-        return fault(format!("the path of the output folder is not UTF-8: {}", settings.out.display()));
-    }
-    Ok(())
+    settings.step.check().or_else(|what| fault(what.to_string()))
 }
 
 /// Takes the folder's lock; an earlier run that was killed has let go of it, one that is ending will soon.
 async fn lock(settings: &PoolSettings) -> Result<OutputLock, PoolError> {
     let began = Instant::now();
     loop {
-        let out = settings.out.clone();
+        let out = settings.step.output.clone();
         match blocking(move || OutputLock::take(&out)).await {
             // The system has no lock that waits only so long, so it is asked again.
             Err(ManifestError::InUse { .. }) if began.elapsed() < settings.lock_patience => {
@@ -205,7 +199,7 @@ async fn set_right<P: Port>(
     folder: Unreconciled,
     broker: &BrokerSide,
 ) -> Result<Publisher<P>, PoolError> {
-    let judged = folder.judge(&settings.facts, broker)?;
+    let judged = folder.judge(&settings.facts(), broker)?;
     let header = judged.header().to_bytes();
     let (manifest, plan) = blocking(move || judged.repair()).await?;
     settings.crash.at(CrashPoint::AfterHeader, 0)?;

@@ -57,7 +57,7 @@ impl<P: Port> Publisher<P> {
             port,
             reader,
             identity,
-            out: settings.out.clone(),
+            out: settings.step.output.clone(),
             patience: Patience(settings.patience),
             crash: settings.crash.clone(),
             manifest: Some(manifest),

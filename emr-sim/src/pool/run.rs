@@ -80,8 +80,7 @@ impl<P: Port> Run<P> {
             reader: reader.reader.clone(),
             reader_generation: reader.reader_generation,
             identity: opened.identity,
-            out: settings.out.clone(),
-            job: settings.facts.job,
+            step: settings.step.clone(),
             worker: String::new(),
             patience_seconds: settings.patience.as_secs(),
         };

@@ -10,6 +10,7 @@ use crate::protocol::{Assignment, FailureKind, Report};
 use crate::record::Record;
 use crate::sink::{Sink, SinkError, WrittenFile};
 use crate::state::{self, StateError, StoredChange};
+use crate::step::Task;
 
 use super::{WorkerError, WorkerSettings};
 
@@ -112,9 +113,14 @@ impl From<crate::job::JobError> for Failure {
 }
 
 fn process(settings: &WorkerSettings, contents: ClaimContents) -> Result<Processed, Failure> {
-    let mut job = settings.job.start();
+    let mut job = match &settings.step.task {
+        Task::Job(job) => job.start(),
+        Task::Mapper(_) => {
+            return Err(Failure { kind: FailureKind::Job, reason: "mappers cannot be run yet".to_owned() });
+        }
+    };
     for value in contents.values {
-        let bytes = state::load(&settings.out, &settings.identity, &value.group, &value.key, value.value)?;
+        let bytes = state::load(&settings.step.output, &settings.identity, &value.group, &value.key, value.value)?;
         job.state(&value.group, &value.key, &bytes)?;
     }
     let (mut output, mut lines) = (Vec::new(), 0);
@@ -131,7 +137,7 @@ fn process(settings: &WorkerSettings, contents: ClaimContents) -> Result<Process
 }
 
 fn write(settings: &WorkerSettings, attempt: &Attempt, processed: Processed) -> Result<Written, SinkError> {
-    let sink = Sink::open(&settings.out, &settings.identity)?;
+    let sink = Sink::open(&settings.step.output, &settings.identity)?;
     let mut file = sink.create(attempt, AttemptPart::Output)?;
     file.write(&processed.output)?;
     let values = state::store(processed.changes, &sink, attempt)?;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use lockstep_emr_sim::attempt::Attempt;
 use lockstep_emr_sim::crash::CrashPoints;
 use lockstep_emr_sim::job::{JobKind, recompute_pairs};
-use lockstep_emr_sim::manifest::{Output, RunFacts};
-use lockstep_emr_sim::pool::{Launched, Pool, PoolError, PoolHandle, PoolSettings, WorkerLauncher};
+use lockstep_emr_sim::manifest::Output;
+use lockstep_emr_sim::pool::{Launched, Pool, PoolError, PoolHandle, PoolSettings, Source, WorkerLauncher};
 use lockstep_emr_sim::record;
+use lockstep_emr_sim::step::StepSpec;
 use lockstep_emr_sim::worker::{WorkerSettings, run_worker_on};
 use tokio::sync::Notify;
 
@@ -49,8 +50,9 @@ impl WorkerLauncher for TaskLauncher {
 
 pub(crate) fn settings(out: &Path, job: JobKind) -> PoolSettings {
     let run = serde_json::json!({ "input": "made" });
-    let facts = RunFacts { queue: "q.fifo".into(), reader: "pool".into(), job, run };
-    let mut settings = PoolSettings::new("http://unused".into(), 1, facts, out.to_owned(), 3);
+    let source = Source { queue: "q.fifo".into(), queue_generation: 1, reader: "pool".into() };
+    let step = StepSpec::new(job.into(), out.to_owned());
+    let mut settings = PoolSettings::new("http://unused".into(), source, step, run, 3);
     settings.claim.max_messages = 7;
     settings.claim.wait_seconds = 1;
     settings.patience = Duration::from_secs(10);
