@@ -9,6 +9,7 @@ pub(crate) mod held;
 mod mover;
 mod nudge;
 pub(crate) mod slices;
+mod stepped;
 
 use std::{
     sync::{
@@ -20,6 +21,7 @@ use std::{
 };
 
 use lockstep_engine::Engine;
+use lockstep_journal::MAX_SLICE_BYTES;
 use tokio::sync::mpsc;
 
 use self::{feed::Intake, held::Held, mover::Mover};
@@ -31,7 +33,10 @@ use crate::{
     writer::{Job, SliceJob},
 };
 
-pub(crate) use self::feed::{Durable, Feed};
+pub(crate) use self::{
+    feed::{Durable, Feed},
+    stepped::{Stepped, Stepping},
+};
 
 /// What a start knows of the past, beside the engine.
 #[derive(Debug)]
@@ -70,6 +75,8 @@ pub(crate) struct Follower {
     jobs: mpsc::WeakSender<Job>,
     /// Bytes of events that are worth a checkpoint, however small the last one was.
     floor: u64,
+    /// Most bytes of a slice.
+    slice_bytes: usize,
     /// Bodies that are named now, and were when the last checkpoint was written.
     bodies: (u64, u64),
     mover: Mover,
@@ -91,9 +98,10 @@ impl Follower {
         let (feed, intake) = feed::connect();
         let Ways { jobs, requests, bodies, stored } = ways;
         let mover = Mover::new(requests, bodies);
+        let (slice_bytes, bodies) = (MAX_SLICE_BYTES, (0, 0));
         let (idle_bytes, unseen, looked_at) = (0, 0, Instant::now());
         let mut follower =
-            Self { past, intake, jobs, floor, bodies: (0, 0), mover, idle_bytes, stored, unseen, looked_at };
+            Self { past, intake, jobs, floor, slice_bytes, bodies, mover, idle_bytes, stored, unseen, looked_at };
         follower.look();
         follower.bodies.1 = follower.bodies.0;
         (follower, feed)
@@ -112,14 +120,20 @@ impl Follower {
             if self.is_checkpoint_due() && self.checkpoint().is_err() {
                 return;
             }
-            if self.is_look_due() {
-                self.look();
-                self.move_bodies();
-            }
-            if !self.mover.step() {
+            let patience = Duration::from_millis(limits::LOOK_PAUSE);
+            if !self.tend(self.looked_at.elapsed() >= patience) {
                 return;
             }
         }
+    }
+
+    /// Lets go what may go, and moves what keeps the rest. False: the broker ends.
+    fn tend(&mut self, is_late: bool) -> bool {
+        if self.is_look_due(is_late) {
+            self.look();
+            self.move_bodies();
+        }
+        self.mover.step()
     }
 
     fn apply(&mut self, frame: Durable) {
@@ -154,7 +168,7 @@ impl Follower {
         let covers = self.past.last;
         self.intake.writing(true);
         let (mut bytes, mut count) = (0, 0);
-        for slice in slices::cut(self.past.engine.distilled()) {
+        for slice in slices::cut_at(self.past.engine.distilled(), self.slice_bytes) {
             bytes += slice.bytes.len() as u64;
             count += 1;
             let (stored_in, stored) = sync_channel(1);
@@ -164,15 +178,21 @@ impl Follower {
             drop(jobs);
             stored.recv().map_err(|_| Ending)?;
         }
+        let tail = self.wrote(covers, bytes);
+        let milliseconds = began.elapsed().as_millis();
+        tracing::info!(covers, bytes, slices = count, tail, milliseconds, "a checkpoint was written");
+        Ok(())
+    }
+
+    /// A whole checkpoint is stored; answers how many bytes of events it stands for.
+    fn wrote(&mut self, covers: u64, bytes: u64) -> u64 {
         self.intake.writing(false);
         let tail = std::mem::take(&mut self.past.tail_bytes);
         self.past.covered = covers;
         self.past.checkpoint_bytes = bytes;
         self.look();
         self.bodies.1 = self.bodies.0;
-        let milliseconds = began.elapsed().as_millis();
-        tracing::info!(covers, bytes, slices = count, tail, milliseconds, "a checkpoint was written");
-        Ok(())
+        tail
     }
 
     /// When hardly anything of what is stored is named any more, what is left in the oldest frames moves.
@@ -186,11 +206,11 @@ impl Follower {
         }
     }
 
-    fn is_look_due(&self) -> bool {
+    /// `is_late`: the last look was [`limits::LOOK_PAUSE`] ago.
+    fn is_look_due(&self, is_late: bool) -> bool {
         // Looking costs a visit to each body: not more often than as many bytes of events paid for it.
         let worth = (self.floor / limits::LOOKS_PER_FLOOR).max(self.bodies.0 * limits::LOOK_BYTES_PER_BODY);
-        let patience = Duration::from_millis(limits::LOOK_PAUSE);
-        self.unseen > worth || (self.unseen > 0 && self.looked_at.elapsed() >= patience)
+        self.unseen > worth || (self.unseen > 0 && is_late)
     }
 
     /// Looks which frames are still named; those that are not, and are covered, go with the next appends.

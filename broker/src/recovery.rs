@@ -82,19 +82,34 @@ pub(crate) struct Recovered {
     pub(crate) followed: Option<Followed>,
 }
 
-/// Replays a journal; `follow` makes a second engine for the follower, on a thread of its own at the same time.
+/// Whether a second engine is made for the follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Follow {
+    /// None.
+    No,
+    /// On a thread of its own at the same time.
+    Beside,
+    /// In the same thread, for a simulation.
+    InLine,
+}
+
+/// Replays a journal, with a second engine or without.
 ///
 /// # Errors
 /// [`RecoveryError`] names the place of the first doubt.
-pub(crate) fn recover<J: Journal>(journal: &J, follow: bool) -> Result<Recovered, RecoveryError> {
+pub(crate) fn recover<J: Journal>(journal: &J, follow: Follow) -> Result<Recovered, RecoveryError> {
     let began = Instant::now();
     thread::scope(|scope| {
-        let copy = follow.then(|| Copy::start(scope));
+        let mut copy = match follow {
+            Follow::No => None,
+            Follow::Beside => Some(Copy::start(scope)),
+            Follow::InLine => Some(Copy::InLine(Box::default())),
+        };
         let mut replay = Replay::new(journal.checkpointed().map(|covers| covers.0));
         for replayed in journal.replay() {
             let events = replay.take(replayed)?;
             events.iter().for_each(|event| replay.engine.evolve(event));
-            if let Some(copy) = &copy {
+            if let Some(copy) = &mut copy {
                 copy.evolve(events);
             }
         }
@@ -193,10 +208,14 @@ impl Replay {
     }
 }
 
-/// A second engine that evolves beside the first one. A few frames at most lie between them.
-struct Copy<'scope> {
-    events: SyncSender<Vec<Event>>,
-    thread: ScopedJoinHandle<'scope, Engine>,
+/// A second engine that evolves as the first one does.
+enum Copy<'scope> {
+    /// On a thread; a few frames at most lie between them.
+    Beside {
+        events: SyncSender<Vec<Event>>,
+        thread: ScopedJoinHandle<'scope, Engine>,
+    },
+    InLine(Box<Engine>),
 }
 
 impl<'scope> Copy<'scope> {
@@ -207,16 +226,26 @@ impl<'scope> Copy<'scope> {
             events.iter().flatten().for_each(|event| engine.evolve(&event));
             engine
         });
-        Self { events: events_in, thread }
+        Self::Beside { events: events_in, thread }
     }
 
-    fn evolve(&self, events: Vec<Event>) {
-        self.events.send(events).expect("it evolves what the first engine did without a panic");
+    fn evolve(&mut self, new: Vec<Event>) {
+        match self {
+            Self::Beside { events, .. } => {
+                events.send(new).expect("it evolves what the first engine did without a panic");
+            }
+            Self::InLine(engine) => new.iter().for_each(|event| engine.evolve(event)),
+        }
     }
 
     fn finish(self) -> Engine {
-        drop(self.events);
-        self.thread.join().expect("it evolves what the first engine did without a panic")
+        match self {
+            Self::Beside { events, thread } => {
+                drop(events);
+                thread.join().expect("it evolves what the first engine did without a panic")
+            }
+            Self::InLine(engine) => *engine,
+        }
     }
 }
 
@@ -258,9 +287,9 @@ mod tests {
 
     #[test]
     fn a_body_that_its_frame_does_not_hold_is_refused() {
-        let error = recover(&journal(&sent(), Vec::new()), true).expect_err("no body");
+        let error = recover(&journal(&sent(), Vec::new()), Follow::Beside).expect_err("no body");
         assert!(matches!(error, RecoveryError::BodyMissing { frame: 1, index: 0, bodies: 0 }), "{error}");
-        recover(&journal(&sent(), vec![Bytes::from_static(b"x")]), true).expect("whole");
+        recover(&journal(&sent(), vec![Bytes::from_static(b"x")]), Follow::InLine).expect("whole");
     }
 
     #[test]
@@ -268,7 +297,7 @@ mod tests {
         let mut journal = MemoryJournal::new();
         let frame = Frame { events: Bytes::from_static(b"\xff"), bodies: Vec::new() };
         journal.append(FrameNumber::FIRST, &frame, &[]).expect("opaque to the journal");
-        let error = recover(&journal, true).expect_err("garbage").to_string();
+        let error = recover(&journal, Follow::Beside).expect_err("garbage").to_string();
         assert!(error.contains("frame 1"), "{error}");
     }
 }

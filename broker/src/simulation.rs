@@ -1,7 +1,7 @@
-//! The seam for simulation: a whole broker (engine, turn, sequencer, writer, polls, handle, codec, recovery) without
-//! threads and without a runtime. Whoever owns it decides when the sequencer runs, when the journal writes and when
-//! the power fails, so that a run is a function of its seed. Only for simulation and tests: nothing here is faster,
-//! and no rule of the broker lives here.
+//! The seam for simulation: a whole broker (engine, turn, sequencer, writer, follower, polls, handle, codec, recovery)
+//! without threads and without a runtime. Whoever owns it decides when the sequencer runs, when the journal writes, when
+//! the follower goes on and when the power fails, so that a run is a function of its seed. Only for simulation and tests:
+//! nothing here is faster, and no rule of the broker lives here.
 
 use std::{
     future::Future,
@@ -18,17 +18,30 @@ use tokio::sync::{
 
 use crate::{
     BrokerSettings, Handle, ManualClock, Receipts, StartError,
-    recovery::recover,
+    follower::{Stepped, Stepping},
+    recovery::{Follow, recover},
     sequencer::Phase,
     start::parts::{Ground, Parts, assemble},
     writer::Writer,
 };
+
+/// What the follower of one life did (H6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FollowerWork {
+    /// Whole checkpoints.
+    pub checkpoints: u64,
+    /// It is in the middle of one.
+    pub in_checkpoint: bool,
+    /// How often it began to move bodies out of old frames.
+    pub moves: u64,
+}
 
 /// A broker that does nothing by itself.
 pub struct SteppedBroker<J: Journal> {
     handle: Handle,
     sequencer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     writer: Option<Writer<J>>,
+    follower: Option<Stepped>,
     phase: Sender<Phase>,
     fault: watch::Receiver<Option<Arc<str>>>,
     gap: u64,
@@ -42,7 +55,8 @@ impl<J: Journal> std::fmt::Debug for SteppedBroker<J> {
 
 impl<J: Journal> SteppedBroker<J> {
     /// Recovers what the journal holds. The clock stands for the machine's: a journalled instant ahead of it moves it
-    /// there, and the time since the last journalled instant is downtime (H2). Of the settings the cache alone counts.
+    /// there, and the time since the last journalled instant is downtime (H2). Of the settings the cache, the backlog and
+    /// the checkpoint's floor count.
     ///
     /// # Errors
     /// As [`crate::Broker::start_on`].
@@ -52,7 +66,7 @@ impl<J: Journal> SteppedBroker<J> {
         clock: &ManualClock,
         settings: &BrokerSettings,
     ) -> Result<Self, StartError> {
-        let recovered = recover(&journal, false)?;
+        let recovered = recover(&journal, Follow::InLine)?;
         let last = recovered.engine.time();
         clock.reach(last);
         let resumed_at = clock.time();
@@ -61,11 +75,21 @@ impl<J: Journal> SteppedBroker<J> {
         }
         let gap = if recovered.last_frame.is_some() { resumed_at.0 - last.0 } else { 0 };
         let clock = Arc::new(clock.clone());
-        let ground = Ground { journal, recovered, receipts, clock, resumed_at, directory: None, backlog: None };
-        let Parts { mut sequencer, writer, follower: _, mut handle, phase, fault } = assemble(ground, settings);
+        let backlog = Some(settings.sled_backlog);
+        let ground = Ground { journal, recovered, receipts, clock, resumed_at, directory: None, backlog };
+        let Parts { mut sequencer, writer, follower, mut handle, phase, fault } = assemble(ground, settings);
+        let follower = follower.map(Stepped::new);
         sequencer.bodies = sequencer.bodies.inline();
         handle.bodies = handle.bodies.inline();
-        Ok(Self { handle, sequencer: Some(Box::pin(sequencer.run())), writer: Some(writer), phase, fault, gap })
+        let (sequencer, writer) = (Some(Box::pin(sequencer.run()) as Pin<Box<_>>), Some(writer));
+        Ok(Self { handle, sequencer, writer, follower, phase, fault, gap })
+    }
+
+    /// Cuts checkpoints into slices of at most so many bytes, so that a small state has many.
+    #[must_use]
+    pub fn with_slices_of(mut self, bytes: usize) -> Self {
+        self.follower = self.follower.map(|follower| follower.with_slices_of(bytes));
+        self
     }
 
     /// What a front uses.
@@ -110,6 +134,25 @@ impl<J: Journal> SteppedBroker<J> {
                 false
             }
         }
+    }
+
+    /// Lets the follower go on a little: take in a durable frame, hand over a slice of a checkpoint, look which frames may
+    /// go, move bodies (H6). `quiet`: nothing happened for some seconds. True: it did something.
+    pub fn step_follower(&mut self, quiet: bool) -> bool {
+        let Some(follower) = &mut self.follower else { return false };
+        match follower.step(quiet) {
+            Stepping::Worked => true,
+            Stepping::Idle => false,
+            // It goes on to say so.
+            Stepping::Ended => false,
+        }
+    }
+
+    /// What the follower did so far; nothing once it has ended.
+    #[must_use]
+    pub fn follower_work(&self) -> FollowerWork {
+        let (in_checkpoint, checkpoints, moves) = self.follower.as_ref().map(Stepped::work).unwrap_or_default();
+        FollowerWork { checkpoints, in_checkpoint, moves }
     }
 
     /// Whether something waits for the journal.

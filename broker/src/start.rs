@@ -29,7 +29,7 @@ use crate::{
     identity::Identity,
     limits,
     receipts::{ReceiptKeyError, Receipts},
-    recovery::{RecoveryError, recover},
+    recovery::{Follow, RecoveryError, recover},
     sequencer::Phase,
     space::Reserves,
     writer::{self, note_fault},
@@ -188,7 +188,7 @@ impl Broker {
         if let Some(faults) = &settings.faults {
             faults.announce();
         }
-        let recovered = recover(&journal, true)?;
+        let recovered = recover(&journal, Follow::Beside)?;
         if let Some(faults) = &settings.faults {
             faults.pass(CrashPoint::Recovery);
         }

@@ -17,7 +17,8 @@ pub enum Fault {
     Lost,
     /// It was stored, only the answer is an error: the next start finds it.
     Stored,
-    /// The frame is torn: the next start finds a part of it, and cuts it (H7). A slice is lost.
+    /// The frame is torn: the next start finds a part of it, and cuts it (H7). Of a slice a part is left in a checkpoint
+    /// that never becomes whole, and the next start discards it.
     Torn,
 }
 
@@ -44,14 +45,15 @@ pub struct FaultyJournal<J> {
 }
 
 impl<J: Journal> FaultyJournal<J> {
-    /// Fails the `nth` append or slice (from 1; 0 for never) as `fault` says. [`Fault::Torn`] is [`Fault::Lost`] here, since the
-    /// wrapped journal is not asked to tear: see [`FaultyJournal::torn`].
+    /// Fails the `nth` append or slice (from 1; 0 for never) as `fault` says. A [`Fault::Torn`] append is [`Fault::Lost`]
+    /// here, since the wrapped journal is not asked to tear: see [`FaultyJournal::torn`].
     #[must_use]
     pub fn new(inner: J, nth: u64, fault: Fault) -> Self {
         Self { inner, left: nth, fault, tear: None, failed: None, bad_bodies: Arc::default() }
     }
 
-    /// Fails the `nth` append or slice (from 1; 0 for never); an append leaves a torn frame behind.
+    /// Fails the `nth` append or slice (from 1; 0 for never); an append leaves a torn frame behind,
+    /// a slice a part of itself.
     #[must_use]
     pub fn torn(inner: J, nth: u64) -> Self
     where
@@ -138,7 +140,8 @@ impl<J: Journal> Journal for FaultyJournal<J> {
         }
         match self.fault {
             Fault::Stored => self.inner.checkpoint(covers, slice, last)?,
-            Fault::Lost | Fault::Torn => {}
+            Fault::Torn => self.inner.checkpoint(covers, &slice[..slice.len() / 2], false)?,
+            Fault::Lost => {}
         }
         Err(self.inject())
     }

@@ -9,6 +9,8 @@ pub enum Flaw {
     LyingDisk,
     /// Receipt handles, epochs and all, are right; the network hands some deliveries to two clients.
     DoubledDeliveries,
+    /// The disk gives a frame up that a checkpoint covers, although bodies in it are still needed.
+    GreedyRelease,
     /// Answers are made up before the broker gave them: a send whose answer is lost counts as accepted.
     InventedAcceptance,
 }
@@ -51,6 +53,12 @@ pub(crate) struct Weather {
     pub(crate) bad_disk: u32,
     /// How much the journal lags behind the rest: it writes once in so many chances.
     pub(crate) slow_disk: u32,
+    /// How much the follower lags: it goes on once in so many chances.
+    pub(crate) slow_follower: u32,
+    /// Bytes of events that are worth a checkpoint.
+    pub(crate) checkpoint_floor: u64,
+    /// Bytes of a slice of a checkpoint.
+    pub(crate) slice_bytes: usize,
 }
 
 impl Weather {
@@ -66,6 +74,9 @@ impl Weather {
             jump: chance(60),
             bad_disk: chance(700),
             slow_disk: 1 + chance(8),
+            slow_follower: 1 + chance(20),
+            checkpoint_floor: [200, 1_000, 4_000, 20_000][rng.usize(..4)],
+            slice_bytes: [60, 400, 2_000, 1 << 20][rng.usize(..4)],
         }
     }
 }

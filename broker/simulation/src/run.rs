@@ -16,10 +16,25 @@ use crate::{
 pub struct Report {
     /// What crossed the wire.
     pub history: History,
-    /// Every byte on the disk at the end.
+    /// Every byte on the disk at the end: frames, then slices of the checkpoint.
     pub disk: Vec<bytes::Bytes>,
+    /// What the follower did (H6).
+    pub followed: Followed,
     /// The verdict.
     pub verdict: Result<Summary, Violation>,
+}
+
+/// What was seen of the follower's work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Checkpoints that became whole.
+    pub checkpoints: u64,
+    /// Lives that ended in the middle of a checkpoint.
+    pub interrupted: u64,
+    /// Starts on a checkpoint.
+    pub resumed: u64,
+    /// How often bodies began to move out of old frames.
+    pub moves: u64,
 }
 
 /// Steps without an event after which a run that does not end is stuck.
@@ -36,10 +51,11 @@ pub fn simulate(plan: &Plan) -> Report {
     // What waits in vain must not outlive the run.
     drop(tasks);
     let mut world = world.borrow_mut();
-    world.broker = None;
+    world.bury();
     let history = std::mem::take(&mut world.history);
     let verdict = checker::check(&history);
-    Report { verdict, history, disk: world.disk.contents() }
+    let disk = world.disk.contents().into_iter().chain(world.disk.slices()).collect();
+    Report { verdict, history, disk, followed: world.followed }
 }
 
 fn drive(world: &Shared, tasks: &mut Tasks) {
@@ -57,7 +73,7 @@ fn drive(world: &Shared, tasks: &mut Tasks) {
         if steps > MOST_STEPS {
             return world.borrow_mut().note(What::Stuck(format!("{} tasks do not end", tasks.unfinished())));
         }
-        if !worsen(world, tasks) && !work(world, tasks) {
+        if !worsen(world, tasks) && !follow(world) && !work(world, tasks) && !world.borrow_mut().follow(false) {
             pass_time(world);
         }
     }
@@ -109,6 +125,13 @@ fn jump(rng: &mut fastrand::Rng) -> u64 {
     }
 }
 
+/// Lets the follower go on although others could, by chance.
+fn follow(world: &Shared) -> bool {
+    let mut world = world.borrow_mut();
+    let slow = world.weather.slow_follower;
+    world.rng.u32(..slow) == 0 && world.follow(false)
+}
+
 /// Lets one of those run that could.
 fn work(world: &Shared, tasks: &mut Tasks) -> bool {
     let ready = tasks.ready();
@@ -155,4 +178,8 @@ fn pass_time(world: &Shared) {
     let down = world.broker.is_none().then_some(world.restart_at);
     let next = [world.next_alarm(), down].into_iter().flatten().min().unwrap_or(now + 1_000);
     world.advance_to(next.max(now + 1));
+    if world.rng.bool() {
+        // Nothing happened for a while.
+        world.follow(true);
+    }
 }

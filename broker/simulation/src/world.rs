@@ -10,6 +10,7 @@ use lockstep_journal::{Fault, FaultyJournal, JournalId, MemoryDisk, MemoryJourna
 use crate::{
     history::{Ask, Call, Event, History, What},
     plan::{self, Flaw, Plan, Weather},
+    run::Followed,
 };
 
 /// Milliseconds of Unix time at which every run begins.
@@ -30,6 +31,8 @@ pub(crate) struct World {
     /// When a broker that is down starts again.
     pub(crate) restart_at: u64,
     pub(crate) history: History,
+    /// What the followers of the lives that ended did.
+    pub(crate) followed: Followed,
     /// Clients end: no new work, no more harm.
     pub(crate) closing: bool,
     /// Tasks that tasks want.
@@ -52,6 +55,7 @@ impl World {
             broker: None,
             restart_at: BEGINNING,
             history: History { queues, events: Vec::new() },
+            followed: Followed::default(),
             closing: false,
             wanted: Vec::new(),
             sleepers: BTreeMap::new(),
@@ -117,26 +121,47 @@ impl World {
         };
         let settings = BrokerSettings {
             cache_bytes: if self.rng.bool() { 1 << 20 } else { 1 << 10 },
+            checkpoint_floor: self.weather.checkpoint_floor,
             accept_time_jump: true,
             ..BrokerSettings::new(JournalChoice::Memory)
         };
         match SteppedBroker::start(journal, Receipts::from_key(RECEIPT_KEY), &self.clock, &settings) {
             Ok(broker) => {
                 let gap = broker.gap();
+                self.followed.resumed += u64::from(self.disk.covered().is_some());
                 self.note(What::Started { last: self.now() - gap, gap });
-                self.broker = Some(broker);
+                self.broker = Some(broker.with_slices_of(self.weather.slice_bytes));
             }
             Err(error) => self.note(What::RefusedToStart(error.to_string())),
+        }
+    }
+
+    /// Lets the follower go on a little. True: it did something.
+    pub(crate) fn follow(&mut self, quiet: bool) -> bool {
+        self.broker.as_mut().is_some_and(|broker| broker.step_follower(quiet))
+    }
+
+    /// A life is over.
+    pub(crate) fn bury(&mut self) {
+        if let Some(broker) = self.broker.take() {
+            let work = broker.follower_work();
+            self.followed.checkpoints += work.checkpoints;
+            self.followed.moves += work.moves;
+            self.followed.interrupted += u64::from(work.in_checkpoint);
         }
     }
 
     /// Ends a life at once: what the journal has not written is lost.
     pub(crate) fn crash(&mut self) {
         self.note(What::Ended);
-        let broker = self.broker.take();
-        drop(broker);
+        self.bury();
         if self.plan.flaw == Some(Flaw::LyingDisk) && !self.closing {
             self.disk.forget(self.rng.usize(..4));
+        }
+        if self.plan.flaw == Some(Flaw::GreedyRelease)
+            && let Some(covered) = self.disk.covered()
+        {
+            self.disk.numbers_up_to(covered).into_iter().for_each(|number| self.disk.lose(number));
         }
         let down = match self.rng.u32(..8) {
             0..5 => self.rng.u64(..2_000),

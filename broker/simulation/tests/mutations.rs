@@ -365,6 +365,7 @@ fn found(flaw: Flaw) -> usize {
 fn planted_faults_are_found() {
     assert_eq!((1..=SEEDS).filter(|seed| simulate(&Plan::new(*seed)).verdict.is_err()).count(), 0);
     assert!(found(Flaw::LyingDisk) >= 5, "a disk that lies about its syncs");
+    assert!(found(Flaw::GreedyRelease) >= 5, "a frame that goes while bodies in it are needed");
     assert!(found(Flaw::DoubledDeliveries) >= 5, "deliveries that two clients get");
     assert!(found(Flaw::InventedAcceptance) >= 5, "acceptances that the broker never gave");
 }

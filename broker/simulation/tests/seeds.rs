@@ -58,6 +58,19 @@ fn what_was_true_when_it_was_answered_is_no_contradiction() {
     }
 }
 
+/// What the follower does between the turns, and what is cut short by a crash, is in these runs.
+#[test]
+fn checkpoints_are_written_interrupted_and_started_from_and_bodies_move() {
+    let followed: Vec<_> = (1..=60).map(|seed| simulate(&Plan::new(seed)).followed).collect();
+    let sum = |of: fn(&lockstep_simulation::Followed) -> u64| followed.iter().map(of).sum::<u64>();
+    let (checkpoints, interrupted) = (sum(|it| it.checkpoints), sum(|it| it.interrupted));
+    let (resumed, moves) = (sum(|it| it.resumed), sum(|it| it.moves));
+    assert!(
+        checkpoints > 100 && interrupted > 10 && resumed > 50 && moves > 5,
+        "{checkpoints} checkpoints, {interrupted} interrupted, {resumed} starts on one, {moves} moves"
+    );
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     for seed in [1, 2, 3, 77, 1_234_567] {

@@ -98,9 +98,20 @@ impl Intake {
     /// The next frame; `Timeout` when none comes for so long, `Disconnected` when the journal ended.
     pub(super) fn take(&self, within: Duration) -> Result<Durable, mpsc::RecvTimeoutError> {
         let frame = self.frames.recv_timeout(within)?;
+        self.took(&frame);
+        Ok(frame)
+    }
+
+    /// The next frame, if one is there; `Disconnected` when the journal ended.
+    pub(super) fn try_take(&self) -> Result<Durable, mpsc::TryRecvError> {
+        let frame = self.frames.try_recv()?;
+        self.took(&frame);
+        Ok(frame)
+    }
+
+    fn took(&self, frame: &Durable) {
         self.middle.lock().untaken -= frame.events.len() as u64;
         self.middle.changed.notify_all();
-        Ok(frame)
     }
 
     /// Whether a checkpoint is being written.

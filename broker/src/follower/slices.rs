@@ -14,6 +14,11 @@ pub(crate) struct Slice {
 
 /// Cuts events into slices as they come; there is always a last one.
 pub(crate) fn cut(events: impl Iterator<Item = Event>) -> impl Iterator<Item = Slice> {
+    cut_at(events, MAX_SLICE_BYTES)
+}
+
+/// The same with slices of at most so many bytes; an event that is larger has one of its own.
+pub(crate) fn cut_at(events: impl Iterator<Item = Event>, most_bytes: usize) -> impl Iterator<Item = Slice> {
     let mut events = events.fuse();
     let mut next = EventBuffer::default();
     let mut ended = false;
@@ -24,7 +29,7 @@ pub(crate) fn cut(events: impl Iterator<Item = Event>) -> impl Iterator<Item = S
         for event in events.by_ref() {
             let before = next.len();
             next.push(&event);
-            if next.len() > MAX_SLICE_BYTES && before > 0 {
+            if next.len() > most_bytes && before > 0 {
                 let rest = next.split_off(before);
                 let full = std::mem::replace(&mut next, rest);
                 return Some(Slice { bytes: full.finish(), last: false });

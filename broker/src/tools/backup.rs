@@ -19,7 +19,7 @@ use super::{
     rebuild::add_slices,
 };
 use crate::{
-    recovery::recover,
+    recovery::{Follow, recover},
     start::{OnJournal, open_journal},
 };
 
@@ -58,7 +58,7 @@ impl OnJournal for Save<'_> {
     type Out = Result<Saved, ToolError>;
 
     fn run<J: Journal>(self, journal: J) -> Self::Out {
-        let recovered = recover(&journal, false)?;
+        let recovered = recover(&journal, Follow::No)?;
         let last = recovered.last_frame.unwrap_or(0);
         let contents = Contents::of(&recovered.engine, journal.identity(), FrameNumber(last));
         let partial = self.file.with_added_extension("partial");

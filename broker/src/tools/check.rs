@@ -7,7 +7,7 @@ use lockstep_journal::{BodyReader, FrameNumber, Journal, Position};
 
 use super::{ToolError, kind_of, past::Needed, past::digest};
 use crate::{
-    recovery::recover,
+    recovery::{Follow, recover},
     start::{OnJournal, open_journal},
 };
 
@@ -70,7 +70,7 @@ impl OnJournal for Check {
     type Out = Result<Checked, ToolError>;
 
     fn run<J: Journal>(self, journal: J) -> Self::Out {
-        let recovered = recover(&journal, false)?;
+        let recovered = recover(&journal, Follow::No)?;
         let needed = Needed::of(&recovered.engine);
         let checkpoint = journal.checkpointed();
         let mut checked = Checked {

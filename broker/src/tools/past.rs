@@ -138,7 +138,7 @@ pub fn state_digest(directory: &std::path::Path) -> Result<String, super::ToolEr
     impl crate::start::OnJournal for Digest {
         type Out = Result<String, super::ToolError>;
         fn run<J: Journal>(self, journal: J) -> Self::Out {
-            Ok(digest(&crate::recovery::recover(&journal, false)?.engine))
+            Ok(digest(&crate::recovery::recover(&journal, crate::recovery::Follow::No)?.engine))
         }
     }
     crate::start::open_journal(directory, super::kind_of(directory)?, Digest)?

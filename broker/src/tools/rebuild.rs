@@ -8,7 +8,7 @@ use lockstep_journal::{BodyReader, FrameNumber, Journal, NewStore, OpenError, St
 
 use super::{ToolError, kind_of, past::Contents};
 use crate::{
-    recovery::recover,
+    recovery::{Follow, recover},
     start::{OnJournal, open_journal},
 };
 
@@ -47,7 +47,7 @@ impl OnJournal for Compact<'_> {
     type Out = Result<Option<(u64, u64, NewStore)>, ToolError>;
 
     fn run<J: Journal>(self, journal: J) -> Self::Out {
-        let recovered = recover(&journal, false)?;
+        let recovered = recover(&journal, Follow::No)?;
         let before = journal.stored_bytes();
         let Some(last) = recovered.last_frame else { return Ok(None) };
         let contents = Contents::of(&recovered.engine, journal.identity(), FrameNumber(last));

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     codec::decode_frame,
-    recovery::{RecoveryError, recover},
+    recovery::{Follow, RecoveryError, recover},
     start::{OnJournal, open_journal, salvage_journal},
 };
 
@@ -81,7 +81,7 @@ impl OnJournal for Plan<'_> {
         let Self { directory, kind, cut } = self;
         let (mut engine, last) = match cut {
             None => {
-                let recovered = recover(&journal, false)?;
+                let recovered = recover(&journal, Follow::No)?;
                 (recovered.engine, recovered.last_frame.unwrap_or(0))
             }
             Some(_) => prefix(&journal)?,

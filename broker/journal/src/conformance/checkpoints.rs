@@ -240,7 +240,7 @@ pub fn what_breaks_the_order_of_checkpoints_fails_for_good<S: Subject>(_: &S) {
 
 /// After a slice that failed nothing more is taken; the next start finds the checkpoint or not, as the fault left it.
 pub fn a_failed_slice_ends_everything<S: Subject>(_: &S) {
-    for (fault, whole) in [(Fault::Lost, false), (Fault::Stored, true)] {
+    for (fault, whole) in [(Fault::Lost, false), (Fault::Torn, false), (Fault::Stored, true)] {
         let subject = S::fresh();
         let mut journal = FaultyJournal::new(open(&subject), 4, fault);
         append(&mut journal, 1, &sample(1, 3, 100));

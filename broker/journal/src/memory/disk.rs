@@ -114,6 +114,18 @@ impl MemoryDisk {
         self.stored().frames.values().cloned().collect()
     }
 
+    /// Every slice of the whole checkpoint, in order. For tests.
+    #[must_use]
+    pub fn slices(&self) -> Vec<Bytes> {
+        self.stored().checkpoint.as_ref().map_or_else(Vec::new, |(_, slices)| slices.clone())
+    }
+
+    /// The frame that the whole checkpoint covers. For tests.
+    #[must_use]
+    pub fn covered(&self) -> Option<FrameNumber> {
+        self.stored().covered()
+    }
+
     /// Forgets the last frames, and that they were ever acknowledged, as a disk does that lies about its syncs: what
     /// no journal can notice. For tests of those who must.
     pub fn forget(&self, frames: usize) {
@@ -160,7 +172,9 @@ impl MemoryDisk {
         self.stored().frames.get(&number).cloned()
     }
 
-    pub(super) fn numbers_up_to(&self, covers: FrameNumber) -> Vec<FrameNumber> {
+    /// The stored frames up to this one. For tests.
+    #[must_use]
+    pub fn numbers_up_to(&self, covers: FrameNumber) -> Vec<FrameNumber> {
         self.stored().frames.range(..=covers).map(|(number, _)| *number).collect()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Checker, Judged,
-    state::{End, Fate},
+    state::{End, Fate, Sending},
 };
 
 impl Checker<'_> {
@@ -44,8 +44,9 @@ impl Checker<'_> {
                 let mut published: BTreeSet<u64> = BTreeSet::new();
                 for (call, id) in &claim.attempts {
                     let outputs = self.outputs_of(*call);
-                    let there = outputs.iter().filter(|body| seen.contains(body)).count();
-                    if there != 0 && there != outputs.len() {
+                    let there = outputs.iter().filter(|(body, _)| seen.contains(body)).count();
+                    let missing = |(body, passed): &(u64, bool)| !passed && !seen.contains(body);
+                    if there != 0 && outputs.iter().any(missing) {
                         let what = format!("{}: {there} of {} outputs are there", name(), outputs.len());
                         return Err(self.violated("B1", what));
                     }
@@ -91,9 +92,18 @@ impl Checker<'_> {
         self.queues.iter().flat_map(|queue| queue.messages.values()).filter_map(|message| message.body).collect()
     }
 
-    fn outputs_of(&self, call: u32) -> Vec<u64> {
-        let of_call = |place: &usize| self.sendings[*place].call == call && self.sendings[*place].fate != Fate::Refused;
-        let bodies = self.bodies.iter().filter(|(_, body)| body.sendings.iter().any(of_call));
-        bodies.map(|(body, _)| *body).collect()
+    /// The bodies that a call was to send, and whether each may have passed before anybody saw it.
+    fn outputs_of(&self, call: u32) -> Vec<(u64, bool)> {
+        let of_call = |place: &usize| {
+            let sending = &self.sendings[*place];
+            (sending.call == call && sending.fate != Fate::Refused).then_some(sending)
+        };
+        let passed = |sending: &Sending| {
+            let queue = &self.queues[sending.queue];
+            queue.purged_between(sending.asked.event, self.now.event)
+                || sending.asked.at.saturating_add(queue.facts.retention) <= self.now.at
+        };
+        let bodies = self.bodies.iter();
+        bodies.filter_map(|(body, sent)| Some((*body, passed(sent.sendings.iter().find_map(of_call)?)))).collect()
     }
 }
