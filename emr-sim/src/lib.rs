@@ -7,6 +7,7 @@
 //! - [`manifest::Output`] reads a published output back, verified; [`job::recompute_pairs`] is for outside verifiers.
 
 pub mod attempt;
+pub mod cluster;
 pub mod crash;
 pub mod format;
 pub mod identity;
