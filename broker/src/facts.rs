@@ -65,8 +65,8 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
             MoveTaskFact::Started(_) | MoveTaskFact::Advanced { .. } | MoveTaskFact::Ended { .. } => [None, None],
         },
         Event::QueueChanged { queue, .. }
-        | Event::QueuePurged { queue }
-        | Event::QueueDeleted { queue }
+        | Event::QueuePurged { queue, .. }
+        | Event::QueueDeleted { queue, .. }
         | Event::MessageSent { queue, .. }
         | Event::DelaysElapsed { queue, .. }
         | Event::MessagesReturned { queue, .. }

@@ -39,6 +39,8 @@ impl From<WordError> for Invalid {
             "receive request attempt id" => ("RECEIVE_ATTEMPT_ID_INVALID", "L5"),
             "tag key" => ("TAG_KEY_INVALID", "L12"),
             "tag value" => ("TAG_VALUE_INVALID", "L12"),
+            "policy" => ("POLICY_INVALID", "L12"),
+            "KMS key id" => ("KMS_KEY_INVALID", "L9"),
             "value key" => ("VALUE_KEY_INVALID", "B1"),
             _ => ("NAME_INVALID", "B6"),
         };

@@ -1,6 +1,10 @@
 //! The attributes of a queue: their defaults, their ranges, and how a change is checked (L2, L4, H11, Q1, Q5). Whether a
 //! dead-letter queue exists is judged where the state is known, not here.
 
+mod aws;
+
+pub use aws::{AwsAttributes, AwsChanges, ThroughputLimit};
+
 use crate::{Rejected, limits, words::QueueName};
 
 /// How a queue hands out the messages of a group; fixed at creation.
@@ -54,14 +58,28 @@ impl RedriveAllow {
     }
 }
 
-/// What becomes of a redrive policy.
+/// What becomes of an attribute that a queue need not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedriveChange {
-    /// This is the policy from now on.
-    Set(RedrivePolicy),
+pub enum Change<T> {
+    /// This is its value from now on.
+    Set(T),
     /// There is none from now on.
     Remove,
 }
+
+impl<T: Clone> Change<T> {
+    /// The value after a change, if there is one.
+    fn apply(change: Option<&Self>, base: Option<&T>) -> Option<T> {
+        match change {
+            Some(Self::Set(value)) => Some(value.clone()),
+            Some(Self::Remove) => None,
+            None => base.cloned(),
+        }
+    }
+}
+
+/// What becomes of a redrive policy.
+pub type RedriveChange = Change<RedrivePolicy>;
 
 /// The attributes of a queue. Times in milliseconds, sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +106,16 @@ pub struct Attributes {
     pub redrive_allow: RedriveAllow,
     /// How long a new message stays hidden (L4, S11).
     pub delay: u64,
+    /// What only SQS callers see.
+    pub aws: AwsAttributes,
+}
+
+impl Attributes {
+    /// The deduplication scope as SQS callers are told it (S8).
+    #[must_use]
+    pub fn shown_scope(&self) -> DeduplicationScope {
+        self.aws.shown_scope.unwrap_or(self.scope)
+    }
 }
 
 impl Default for Attributes {
@@ -104,6 +132,7 @@ impl Default for Attributes {
             redrive: None,
             redrive_allow: RedriveAllow::AllowAll,
             delay: 0,
+            aws: AwsAttributes::default(),
         }
     }
 }
@@ -133,6 +162,8 @@ pub struct AttributeChanges {
     pub redrive_allow: Option<RedriveAllow>,
     /// See [`Attributes::delay`].
     pub delay: Option<u64>,
+    /// See [`Attributes::aws`].
+    pub aws: AwsChanges,
 }
 
 impl AttributeChanges {
@@ -148,13 +179,10 @@ impl AttributeChanges {
             retention: self.retention.unwrap_or(base.retention),
             max_message_size: self.max_message_size.unwrap_or(base.max_message_size),
             wait: self.wait.unwrap_or(base.wait),
-            redrive: match &self.redrive {
-                Some(RedriveChange::Set(policy)) => Some(policy.clone()),
-                Some(RedriveChange::Remove) => None,
-                None => base.redrive.clone(),
-            },
+            redrive: Change::apply(self.redrive.as_ref(), base.redrive.as_ref()),
             redrive_allow: self.redrive_allow.clone().unwrap_or_else(|| base.redrive_allow.clone()),
             delay: self.delay.unwrap_or(base.delay),
+            aws: self.aws.applied_to(&base.aws, self.scope.unwrap_or(base.scope)),
         }
     }
 
@@ -196,17 +224,23 @@ impl AttributeChanges {
         };
         let most = limits::REDRIVE_SOURCES as u64;
         range(sources, 1, most, "RedriveAllowPolicy", "1 to 10 source queues with byQueue (Q5)")?;
-        range(self.delay, 0, limits::DELAY, "DelaySeconds", "0 to 900 s (L4)")
+        range(self.delay, 0, limits::DELAY, "DelaySeconds", "0 to 900 s (L4)")?;
+        self.aws.check()
     }
 
     /// The first given attribute that differs from what is there (A1), or from what was fixed at creation.
     #[must_use]
     pub fn first_difference(&self, current: &Attributes) -> Option<&'static str> {
         let wanted = self.applied_to(current);
+        // Who is shown a scope of its own compares with what is shown (S8).
+        let scope_differs = match self.aws.shown_scope {
+            Some(shown) => shown != current.shown_scope(),
+            None => wanted.scope != current.scope,
+        };
         [
             ("GroupDelivery", wanted.delivery != current.delivery),
             ("ContentBasedDeduplication", wanted.content_based != current.content_based),
-            ("DeduplicationScope", wanted.scope != current.scope),
+            ("DeduplicationScope", scope_differs),
             ("DeduplicationWindow", wanted.window != current.window),
             ("VisibilityTimeout", wanted.visibility != current.visibility),
             ("MessageRetentionPeriod", wanted.retention != current.retention),
@@ -217,6 +251,7 @@ impl AttributeChanges {
             ("DelaySeconds", wanted.delay != current.delay),
         ]
         .into_iter()
+        .chain(self.aws.differences(&wanted.aws, &current.aws))
         .find_map(|(name, differs)| differs.then_some(name))
     }
 }

@@ -2,10 +2,12 @@
 //! which answer belongs to which question. Bodies are sizes here: the shell keeps the bytes and stores those that
 //! a [`Decision`] names.
 
+mod aws;
 mod parking;
 mod redrive;
 mod tags;
 
+pub use aws::{CreateSqsQueue, PurgeSqsQueue, ReplacePolicy, SendSeparately};
 pub use parking::{Park, Unpark};
 pub use redrive::{CancelMoveTask, StartMoveTask};
 pub use tags::{TagQueue, UntagQueue};

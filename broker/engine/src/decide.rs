@@ -1,5 +1,6 @@
 //! How commands are judged: pure functions from the state to events and a reply. Nothing here can write.
 
+mod aws;
 mod catalog;
 mod commit;
 mod dead_letters;

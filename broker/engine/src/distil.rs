@@ -15,7 +15,11 @@ impl State {
     /// The pieces, lazily: a follower may write them in slices (H6).
     pub(crate) fn distilled(&self) -> impl Iterator<Item = Event> {
         let clock = Restored::Clock { time: self.time, downtime: self.downtime, last_generation: self.last_generation };
-        std::iter::once(clock).chain(self.queues.values().flat_map(distilled_queue)).map(Event::Restored)
+        let deletions = self.deletions.iter().map(|(at, name)| Restored::Deletion { name: name.clone(), at });
+        std::iter::once(clock)
+            .chain(deletions)
+            .chain(self.queues.values().flat_map(distilled_queue))
+            .map(Event::Restored)
     }
 }
 
@@ -31,6 +35,7 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
         last_epoch: queue.last_epoch,
         last_reader: queue.last_reader,
         next_turn: queue.next_turn,
+        purged_at: queue.purged_at,
     };
     let keys = queue.keys.in_order().map(move |(key, value)| Restored::Key {
         queue: generation,

@@ -125,11 +125,14 @@ pub enum Event {
         queue: QueueGeneration,
         tags: Tags,
     },
+    /// `at` is 0 in what was written before purges and deletions were remembered (A2, A3).
     QueuePurged {
         queue: QueueGeneration,
+        at: Timestamp,
     },
     QueueDeleted {
         queue: QueueGeneration,
+        at: Timestamp,
     },
     MessageSent {
         queue: QueueGeneration,

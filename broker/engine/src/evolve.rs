@@ -33,9 +33,9 @@ impl State {
     /// `None`: the event names something that does not exist.
     fn apply(&mut self, event: &Event) -> Option<()> {
         match event {
-            Event::Ticked { at } => self.time = self.time.max(*at),
+            Event::Ticked { at } => self.see(*at),
             Event::Resumed { at, gap } => {
-                self.time = self.time.max(*at);
+                self.see(*at);
                 self.downtime += gap;
             }
             Event::QueueCreated { queue, name, attributes, at } => {
@@ -54,8 +54,8 @@ impl State {
                 }
             }
             Event::QueueTagged { queue, tags } => self.queues.get_mut(queue)?.tags.clone_from(tags),
-            Event::QueuePurged { queue } => self.purge(*queue)?,
-            Event::QueueDeleted { queue } => self.delete_queue(*queue)?,
+            Event::QueuePurged { queue, at } => self.purge(*queue, *at)?,
+            Event::QueueDeleted { queue, at } => self.delete_queue(*queue, *at)?,
             Event::MessageSent { queue, sequence, delayed_until, .. } => {
                 let found = self.queues.get_mut(queue)?;
                 send(found, event);
@@ -122,6 +122,12 @@ impl State {
             Event::Restored(piece) => self.restore(piece)?,
         }
         Some(())
+    }
+
+    /// An instant was journalled (H2).
+    fn see(&mut self, at: Timestamp) {
+        self.time = self.time.max(at);
+        self.deletions.forget(self.time);
     }
 
     /// Removes messages, whoever holds them.
@@ -196,8 +202,9 @@ impl State {
     }
 
     /// Removes what no claim holds, and every deduplication key (S5, B8).
-    fn purge(&mut self, queue: QueueGeneration) -> Option<()> {
+    fn purge(&mut self, queue: QueueGeneration, at: Timestamp) -> Option<()> {
         let found = self.queues.get_mut(&queue)?;
+        found.purged_at = Some(at);
         found.keys.clear();
         found.unpark_all();
         let gone: Vec<SequenceNumber> =
@@ -205,9 +212,10 @@ impl State {
         self.remove(queue, &gone)
     }
 
-    fn delete_queue(&mut self, queue: QueueGeneration) -> Option<()> {
+    fn delete_queue(&mut self, queue: QueueGeneration, at: Timestamp) -> Option<()> {
         let gone = self.queues.remove(&queue)?;
         self.names.remove(&gone.name);
+        self.deletions.insert(&gone.name, at);
         self.dues.retain(|(_, of, _)| *of != queue);
         self.delays.retain(|(_, of, _)| *of != queue);
         Some(())

@@ -31,7 +31,8 @@ pub mod view;
 pub mod words;
 
 pub use attributes::{
-    AttributeChanges, Attributes, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
+    AttributeChanges, Attributes, AwsAttributes, AwsChanges, Change, DeduplicationScope, GroupDelivery, RedriveAllow,
+    RedriveChange, RedrivePolicy, ThroughputLimit,
 };
 pub use decide::due::Settlement;
 pub use engine::Engine;

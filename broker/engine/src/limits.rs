@@ -16,6 +16,16 @@ pub const TAG_KEY_CHARACTERS: usize = 128;
 pub const TAG_VALUE_CHARACTERS: usize = 256;
 /// Most bytes of bodies and ids in one request, and the largest message (H1, L2).
 pub const REQUEST_BYTES: u64 = 1 << 20;
+/// Longest policy of a queue, in bytes (L12).
+pub const POLICY: usize = 8_192;
+/// Longest id of a KMS key, which is a name that is shown again.
+pub const KMS_KEY: usize = 2_048;
+/// Shortest time for which a data key is used again (L9).
+pub const MIN_KMS_REUSE: u64 = 60_000;
+/// Longest (L9).
+pub const MAX_KMS_REUSE: u64 = 86_400_000;
+/// How long AWS wants between the deletion of a queue and a new one of its name, and between two purges (A2, A3).
+pub const AWS_DISTANCE: u64 = 60_000;
 /// Smallest value of the attribute `maximum_message_size_bytes` (L2).
 pub const MIN_MESSAGE_SIZE: u32 = 1_024;
 /// Largest, and default (L2).

@@ -84,6 +84,15 @@ pub enum Rejected {
     /// L12.
     #[error("a queue has at most 50 tags, and this one would have {tags}; remove some first (L12)")]
     TooManyTags { tags: usize },
+    /// A2, with AWS's timing.
+    #[error("a queue of this name was deleted less than 60 s ago; wait as long, or serve without --aws-timing (A2)")]
+    QueueDeletedRecently,
+    /// A3, with AWS's timing.
+    #[error("the queue was purged less than 60 s ago; wait as long, or serve without --aws-timing (A3)")]
+    PurgeInProgress,
+    /// L12.
+    #[error("the queue's policy is not the one that was read; read it again, and change that (L12)")]
+    PolicyChanged,
     /// H5.
     #[error("no space is left for new messages; receive and delete some, or give the journal more (H5)")]
     StorageFull,

@@ -3,6 +3,7 @@
 
 pub(crate) mod attempts;
 mod bodies;
+pub(crate) mod deletions;
 pub(crate) mod keys;
 pub(crate) mod message;
 pub(crate) mod producers;
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     command::{QueueRef, ReaderRef},
     reply::Rejected,
-    state::{queue::Queue, reader::Reader},
+    state::{deletions::Deletions, queue::Queue, reader::Reader},
     words::{ActiveTime, ClaimNumber, QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp},
 };
 
@@ -38,6 +39,8 @@ pub struct State {
     pub(crate) last_generation: QueueGeneration,
     pub(crate) names: BTreeMap<QueueName, QueueGeneration>,
     pub(crate) queues: BTreeMap<QueueGeneration, Queue>,
+    /// Which names were freed not long ago (A2).
+    pub(crate) deletions: Deletions,
     pub(crate) dues: BTreeSet<(ActiveTime, QueueGeneration, Due)>,
     /// Delayed messages, by the instant at which they become visible: in wall time, like retention, because downtime
     /// counts for a delay.

@@ -81,6 +81,14 @@ fn is_value_key(text: &str) -> bool {
     (1..=limits::VALUE_KEY_LENGTH).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
+fn is_policy(text: &str) -> bool {
+    (1..=limits::POLICY).contains(&text.len())
+}
+
+fn is_kms_key(text: &str) -> bool {
+    (1..=limits::KMS_KEY).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 fn is_tag_key(text: &str) -> bool {
     (1..=limits::TAG_KEY_CHARACTERS).contains(&text.chars().count())
 }
@@ -129,6 +137,17 @@ text_word!(
     /// The value of a queue's tag (L12).
     TagValue, "tag value", is_tag_value,
     "0 to 256 characters (L12)"
+);
+
+text_word!(
+    /// The policy of a queue, a JSON text that the engine does not read (L12).
+    Policy, "policy", is_policy,
+    "1 to 8,192 bytes (L12)"
+);
+text_word!(
+    /// The id, alias or ARN of a KMS key (L9).
+    KmsKey, "KMS key id", is_kms_key,
+    "1 to 2,048 characters of ASCII, no space (L9)"
 );
 
 /// The tags of a queue, at most [`limits::TAGS`] (L12). They decide nothing.

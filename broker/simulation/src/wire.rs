@@ -165,6 +165,7 @@ fn message(entry: &Entry) -> NewMessage {
         delay: None,
         attributes: Default::default(),
         trace_header: String::new(),
+        sender_id: String::new(),
     }
 }
 

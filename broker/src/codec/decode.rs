@@ -25,8 +25,8 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::QueueTagged(it) => {
             Ok(Event::QueueTagged { queue: QueueGeneration(it.queue), tags: words::read_tags(&it.tags)? })
         }
-        Fact::QueuePurged(it) => Ok(Event::QueuePurged { queue: QueueGeneration(it.queue) }),
-        Fact::QueueDeleted(it) => Ok(Event::QueueDeleted { queue: QueueGeneration(it.queue) }),
+        Fact::QueuePurged(it) => Ok(Event::QueuePurged { queue: QueueGeneration(it.queue), at: Timestamp(it.at) }),
+        Fact::QueueDeleted(it) => Ok(Event::QueueDeleted { queue: QueueGeneration(it.queue), at: Timestamp(it.at) }),
         Fact::MessageSent(it) => sent(&it),
         Fact::MessagesReceived(it) => received(&it),
         Fact::MessagesReturned(it) => returned(&it),
@@ -88,6 +88,7 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
             Ok(Event::BodiesMoved { queue: QueueGeneration(it.queue), bodies: words::read_moved(it.bodies)? })
         }
         Fact::RestoredClock(it) => Ok(Event::Restored(restored::clock(&it))),
+        Fact::RestoredDeletion(it) => restored::deletion(&it).map(Event::Restored),
         Fact::RestoredQueue(it) => restored::queue(&it).map(Event::Restored),
         Fact::RestoredMessage(it) => restored::message(&it).map(Event::Restored),
         Fact::RestoredFreeGroup(it) => restored::free_group(&it).map(Event::Restored),

@@ -32,8 +32,8 @@ fn fact(event: &Event) -> Fact {
         Event::QueueTagged { queue, tags } => {
             Fact::QueueTagged(wire::QueueTagged { queue: queue.0, tags: words::tags(tags) })
         }
-        Event::QueuePurged { queue } => Fact::QueuePurged(wire::QueuePurged { queue: queue.0 }),
-        Event::QueueDeleted { queue } => Fact::QueueDeleted(wire::QueueDeleted { queue: queue.0 }),
+        Event::QueuePurged { queue, at } => Fact::QueuePurged(wire::QueuePurged { queue: queue.0, at: at.0 }),
+        Event::QueueDeleted { queue, at } => Fact::QueueDeleted(wire::QueueDeleted { queue: queue.0, at: at.0 }),
         Event::MessageSent { queue, sequence, group, key, key_expires_at, body, at, delayed_until } => {
             let sent = sent(*queue, *sequence, group, (*key, *key_expires_at), *body, (*at, *delayed_until));
             Fact::MessageSent(sent)

@@ -47,6 +47,7 @@ fn changed_messages_are_read_or_refused() {
         ],
         aws_trace_header: "Root=1".to_owned(),
         message_group_id: "a-group".to_owned(),
+        sender_id: "a-sender".to_owned(),
     };
     let bare = StoredMessage { body: vec![b'x'; 300].into(), ..StoredMessage::default() };
     let valid = [encode_message(&stored), encode_message(&bare)];

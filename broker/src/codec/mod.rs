@@ -1,6 +1,7 @@
 //! A frame's events as bytes and back, in the format of `lockstep.storage.v1`. Encoding is total; decoding refuses
 //! whatever this version does not know, and names the place. No event is judged or changed here.
 
+mod aws;
 mod decode;
 mod encode;
 mod producers;

@@ -23,9 +23,13 @@ pub(super) fn fact(piece: &Restored) -> Fact {
             downtime_ms: *downtime,
             last_generation: last_generation.0,
         }),
+        Restored::Deletion { name, at } => {
+            Fact::RestoredDeletion(wire::RestoredDeletion { name: name.to_string(), at: at.0 })
+        }
         #[rustfmt::skip]
         Restored::Queue {
             queue, name, attributes, created_at, modified_at, last_sequence, last_epoch, last_reader, next_turn,
+            purged_at,
         } => Fact::RestoredQueue(wire::RestoredQueue {
             created_at: created_at.0,
             modified_at: modified_at.0,
@@ -33,6 +37,7 @@ pub(super) fn fact(piece: &Restored) -> Fact {
             last_epoch: last_epoch.0,
             last_reader: last_reader.0,
             next_turn: *next_turn,
+            purged_at: purged_at.map(|at| at.0),
             ..named_queue(*queue, name, attributes)
         }),
         Restored::Message {
@@ -189,7 +194,12 @@ pub(super) fn queue(it: &wire::RestoredQueue) -> Result<Restored, Fault> {
         last_epoch: Epoch(it.last_epoch),
         last_reader: ReaderId(it.last_reader),
         next_turn: it.next_turn,
+        purged_at: it.purged_at.map(Timestamp),
     })
+}
+
+pub(super) fn deletion(it: &wire::RestoredDeletion) -> Result<Restored, Fault> {
+    Ok(Restored::Deletion { name: words::queue_name(&it.name)?, at: Timestamp(it.at) })
 }
 
 pub(super) fn message(it: &wire::RestoredMessage) -> Result<Restored, Fault> {

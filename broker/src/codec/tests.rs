@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use lockstep_engine::{
-    Attributes, DeduplicationScope, Event, GroupDelivery, RedriveAllow, RedrivePolicy,
+    Attributes, AwsAttributes, DeduplicationScope, Event, GroupDelivery, RedriveAllow, RedrivePolicy, ThroughputLimit,
     event::{
         BurnCause, Counted, Destination, Letters, MoveTask, MoveTaskEnd, MoveTaskFact, NumberUsed, Outcomes, Restored,
         RestoredLease, RestoredOutcome, ReturnCause, SendRefusal, ValueChanged,
@@ -10,8 +10,8 @@ use lockstep_engine::{
     reply::{Accepted, Origin},
     words::{
         ActiveTime, AttemptKey, BodyOwner, BodyRef, ClaimNumber, CommitNumber, ContentDigest, DeduplicationKey, Epoch,
-        GroupId, Label, Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber, TagKey, TagValue,
-        Tags, TaskNumber, Timestamp, ValueKey,
+        GroupId, KmsKey, Label, Policy, Position, QueueGeneration, QueueName, ReaderId, SendNumber, SequenceNumber,
+        TagKey, TagValue, Tags, TaskNumber, Timestamp, ValueKey,
     },
 };
 
@@ -142,6 +142,22 @@ fn attributes(rng: &mut Rng) -> Attributes {
         redrive: maybe(rng, |rng| RedrivePolicy { dead_letter_queue: name(rng), max_receives: small(rng) }),
         redrive_allow: redrive_allow(rng),
         delay: number(rng),
+        aws: if rng.bool() { AwsAttributes::default() } else { aws(rng) },
+    }
+}
+
+fn aws(rng: &mut Rng) -> AwsAttributes {
+    let policy = |rng: &mut Rng| Policy::parse(&format!("{{\"Id\":\"{}\"}}", number(rng))).expect("a policy");
+    let scope = |rng: &mut Rng| {
+        if rng.bool() { DeduplicationScope::Queue } else { DeduplicationScope::MessageGroup }
+    };
+    AwsAttributes {
+        policy: maybe(rng, policy),
+        kms_key: maybe(rng, |rng| KmsKey::parse(&format!("alias/{}", number(rng))).expect("a key")),
+        kms_reuse: maybe(rng, number),
+        managed_sse: rng.bool(),
+        throughput: if rng.bool() { ThroughputLimit::PerQueue } else { ThroughputLimit::PerMessageGroup },
+        shown_scope: maybe(rng, scope),
     }
 }
 
@@ -205,8 +221,8 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
         1 => Event::Resumed { at: at(r), gap: number(r) },
         2 => Event::QueueCreated { queue, name: name(r), attributes: attributes(r), at: at(r) },
         3 => Event::QueueChanged { queue, attributes: attributes(r), at: at(r) },
-        4 => Event::QueuePurged { queue },
-        5 => Event::QueueDeleted { queue },
+        4 => Event::QueuePurged { queue, at: at(r) },
+        5 => Event::QueueDeleted { queue, at: at(r) },
         6 => Event::MessageSent {
             queue,
             sequence: sequence(r),
@@ -351,7 +367,7 @@ fn move_fact(r: &mut Rng) -> MoveTaskFact {
     }
 }
 
-const PIECES: u8 = 15;
+const PIECES: u8 = 16;
 
 fn piece(rng: &mut Rng, kind: u8) -> Restored {
     let (queue, r) = (queue(rng), rng);
@@ -367,6 +383,7 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
             last_epoch: epoch(r),
             last_reader: reader(r),
             next_turn: number(r),
+            purged_at: maybe(r, at),
         },
         2 => Restored::Message {
             queue,
@@ -386,6 +403,7 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
             expires_at: active(r),
             messages: list(r, |r| (sequence(r), epoch(r))),
         },
+        15 => Restored::Deletion { name: name(r), at: at(r) },
         3 => Restored::FreeGroup { queue, group: group(r), turn: number(r) },
         4 => Restored::Key { queue, key: DeduplicationKey(sixteen(r)), sequence: sequence(r), expires_at: active(r) },
         5 => Restored::Reader {
@@ -502,6 +520,7 @@ fn a_stored_message_survives_its_encoding() {
         attributes: vec![StoredAttribute { name: "n".to_owned(), data_type: "Binary.x".to_owned(), value }],
         aws_trace_header: "Root=1".to_owned(),
         message_group_id: "given".to_owned(),
+        sender_id: "somebody".to_owned(),
     };
     assert_eq!(decode_message(encode_message(&stored)), Ok(stored));
 }

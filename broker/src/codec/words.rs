@@ -13,6 +13,8 @@ use lockstep_engine::{
 };
 use lockstep_proto::storage as wire;
 
+use super::aws;
+
 /// What is wrong with an event; the caller knows where it stood.
 pub(super) type Fault = String;
 
@@ -138,7 +140,7 @@ pub(super) fn read_tags(tags: &[wire::Tag]) -> Result<Tags, Fault> {
     tags.iter().map(|tag| Ok((word(TagKey::parse(&tag.key))?, word(TagValue::parse(&tag.value))?))).collect()
 }
 
-fn word<T>(parsed: Result<T, WordError>) -> Result<T, Fault> {
+pub(super) fn word<T>(parsed: Result<T, WordError>) -> Result<T, Fault> {
     parsed.map_err(|error| error.to_string())
 }
 
@@ -257,6 +259,7 @@ pub(super) fn attributes(attributes: &Attributes) -> wire::Attributes {
             }
         },
         delay_ms: attributes.delay,
+        aws: aws::attributes(&attributes.aws),
     }
 }
 
@@ -316,5 +319,6 @@ pub(super) fn read_attributes(attributes: Option<&wire::Attributes>) -> Result<A
         redrive: read_redrive(attributes.redrive.as_ref())?,
         redrive_allow: read_redrive_allow(attributes.redrive_allow.as_ref())?,
         delay: attributes.delay_ms,
+        aws: aws::read_attributes(attributes.aws.as_ref())?,
     })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use lockstep_engine::{
     Rejected,
-    command::{ChangeVisibility, Delete, QueueRef, Receive, SendEntry},
+    command::{ChangeVisibility, Command, Delete, QueueRef, Receive, SendEntry},
     reply::{Accepted, Deleted, Delivered, Origin},
     view::{ClaimedMessage, PeekedMessage},
     words::{
@@ -40,6 +40,8 @@ pub struct NewMessage {
     pub attributes: MessageAttributes,
     /// The system attribute `AWSTraceHeader`; it does not count (L2, R8). Empty: none.
     pub trace_header: String,
+    /// The system attribute `SenderId`, where the front knows who sends; it does not count (L2, R8). Empty: nobody said.
+    pub sender_id: String,
 }
 
 impl NewMessage {
@@ -91,6 +93,7 @@ impl NewMessage {
             attributes: self.attributes.stored(),
             aws_trace_header: self.trace_header,
             message_group_id,
+            sender_id: self.sender_id,
         });
         let bytes = stored.len() as u64 + self.group.as_str().len() as u64;
         (SendEntry { group: self.group, explicit_id, queue_key, group_key, size, delay: self.delay }, stored, bytes)
@@ -125,6 +128,8 @@ pub struct Delivery {
     pub attributes: MessageAttributes,
     /// Its trace header; empty: none (R8).
     pub trace_header: String,
+    /// Who sent it; empty: nobody said (R8).
+    pub sender_id: String,
     /// The sealed receipt.
     pub receipt_handle: String,
 }
@@ -196,12 +201,11 @@ impl Handle {
     }
 
     /// A send, unless the broker drains.
-    async fn admitted(
-        &self,
-        command: lockstep_engine::command::Send,
-        bodies: Vec<Bytes>,
-        bytes: u64,
-    ) -> Result<Vec<Result<Accepted, Rejected>>, Failure> {
+    pub(super) async fn admitted<C>(&self, command: C, bodies: Vec<Bytes>, bytes: u64) -> Result<C::Reply, Failure>
+    where
+        C: Command + Send + 'static,
+        C::Reply: Send + 'static,
+    {
         let share = Some(self.share(bytes)?);
         let answered = {
             let _open = self.drain.admit()?;
@@ -238,6 +242,7 @@ impl Handle {
                 body: stored.body,
                 attributes: MessageAttributes::read(stored.attributes),
                 trace_header: stored.aws_trace_header,
+                sender_id: stored.sender_id,
                 receipt_handle: self.receipts.seal(receipt_of(&delivered)),
                 delivered,
             });

@@ -3,6 +3,7 @@
 
 mod admin;
 mod attributes;
+mod aws;
 mod clock;
 mod commit;
 mod dead_letters;

@@ -142,6 +142,7 @@ pub(crate) fn message(group: &str, id: &str, body: impl Into<Bytes>) -> NewMessa
         delay: None,
         attributes: MessageAttributes::default(),
         trace_header: String::new(),
+        sender_id: String::new(),
     }
 }
 

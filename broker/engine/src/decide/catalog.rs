@@ -2,10 +2,10 @@
 
 use super::tags;
 use crate::{
-    AttributeChanges, Attributes, Event, RedriveChange, RedrivePolicy, State,
+    AttributeChanges, Attributes, DeduplicationScope, Event, RedriveChange, RedrivePolicy, State, ThroughputLimit,
     command::{Command, Context, CreateQueue, Decision, DeleteQueue, PurgeQueue, SetQueueAttributes},
     reply::{QueueCreated, Rejected},
-    words::QueueName,
+    words::{QueueGeneration, QueueName},
 };
 
 impl Command for CreateQueue {
@@ -13,28 +13,63 @@ impl Command for CreateQueue {
 
     /// The same name with equal given attributes answers the queue that is there (A1).
     fn decide(&self, state: &State, context: &Context) -> Decision<QueueCreated> {
-        if let Err(rejected) = self.attributes.check().and_then(|()| tags::check(&self.tags)) {
-            return Decision::unchanged(Err(rejected));
+        create(self, &Attributes::default(), state, context)
+    }
+}
+
+/// Creates a queue, which has the attributes of `base` where none are given.
+pub(super) fn create(
+    command: &CreateQueue,
+    base: &Attributes,
+    state: &State,
+    context: &Context,
+) -> Decision<QueueCreated> {
+    match created(command, base, state) {
+        Ok(Creation::Known(generation)) => Decision::unchanged(Ok(QueueCreated { generation, created: false })),
+        Ok(Creation::New(attributes)) => {
+            let queue = state.last_generation.next();
+            let event = Event::QueueCreated { queue, name: command.name.clone(), attributes, at: context.now };
+            let tagged = Event::QueueTagged { queue, tags: command.tags.clone() };
+            let events = if command.tags.is_empty() { vec![event] } else { vec![event, tagged] };
+            Decision::new(events, QueueCreated { generation: queue, created: true })
         }
-        if let Err(rejected) = check_kind(&self.attributes, &self.name) {
-            return Decision::unchanged(Err(rejected));
-        }
-        if let Some(queue) = state.names.get(&self.name).and_then(|generation| state.queues.get(generation)) {
-            let reply = match self.attributes.first_difference(&queue.attributes) {
-                Some(attribute) => Err(Rejected::QueueExists { attribute }),
-                None => Ok(QueueCreated { generation: queue.generation, created: false }),
-            };
-            return Decision::unchanged(reply);
-        }
-        if let Err(rejected) = check_dead_letter_queue(&self.attributes, state, &self.name) {
-            return Decision::unchanged(Err(rejected));
-        }
-        let queue = state.last_generation.next();
-        let attributes = self.attributes.applied_to(&Attributes::default());
-        let event = Event::QueueCreated { queue, name: self.name.clone(), attributes, at: context.now };
-        let tagged = Event::QueueTagged { queue, tags: self.tags.clone() };
-        let events = if self.tags.is_empty() { vec![event] } else { vec![event, tagged] };
-        Decision::new(events, QueueCreated { generation: queue, created: true })
+        Err(rejected) => Decision::unchanged(Err(rejected)),
+    }
+}
+
+/// What a creation comes to.
+enum Creation {
+    /// The queue is there.
+    Known(QueueGeneration),
+    /// It is to be made with these.
+    New(Attributes),
+}
+
+fn created(command: &CreateQueue, base: &Attributes, state: &State) -> Result<Creation, Rejected> {
+    let CreateQueue { name, attributes: given, tags } = command;
+    given.check()?;
+    tags::check(tags)?;
+    check_kind(given, name)?;
+    if let Some(queue) = state.names.get(name).and_then(|generation| state.queues.get(generation)) {
+        return match given.first_difference(&queue.attributes) {
+            Some(attribute) => Err(Rejected::QueueExists { attribute }),
+            None => Ok(Creation::Known(queue.generation)),
+        };
+    }
+    check_dead_letter_queue(given, state, name)?;
+    let attributes = given.applied_to(base);
+    check_throughput(&attributes)?;
+    Ok(Creation::New(attributes))
+}
+
+/// A throughput limit of each message group wants ids of each message group, as SQS callers are told them (L8).
+fn check_throughput(attributes: &Attributes) -> Result<(), Rejected> {
+    match (attributes.aws.throughput, attributes.shown_scope()) {
+        (ThroughputLimit::PerMessageGroup, DeduplicationScope::Queue) => Err(Rejected::AttributeInvalid {
+            attribute: "FifoThroughputLimit",
+            rule: "perMessageGroupId only where DeduplicationScope is messageGroup (L8)",
+        }),
+        (ThroughputLimit::PerMessageGroup, DeduplicationScope::MessageGroup) | (ThroughputLimit::PerQueue, _) => Ok(()),
     }
 }
 
@@ -57,7 +92,7 @@ fn changed(
     changes: &AttributeChanges,
     state: &State,
     command: &SetQueueAttributes,
-) -> Result<Option<(crate::words::QueueGeneration, Attributes)>, Rejected> {
+) -> Result<Option<(QueueGeneration, Attributes)>, Rejected> {
     changes.check()?;
     let queue = state.find(&command.queue)?;
     check_kind(changes, &queue.name)?;
@@ -67,6 +102,7 @@ fn changed(
     }
     check_dead_letter_queue(changes, state, &queue.name)?;
     let attributes = changes.applied_to(&queue.attributes);
+    check_throughput(&attributes)?;
     Ok((attributes != queue.attributes).then_some((queue.generation, attributes)))
 }
 
@@ -79,6 +115,8 @@ fn check_kind(changes: &AttributeChanges, name: &QueueName) -> Result<(), Reject
         ("GroupDelivery", changes.delivery.is_some()),
         ("ContentBasedDeduplication", changes.content_based.is_some()),
         ("DeduplicationScope", changes.scope.is_some()),
+        ("DeduplicationScope", changes.aws.shown_scope.is_some()),
+        ("FifoThroughputLimit", changes.aws.throughput.is_some()),
         ("DeduplicationWindow", changes.window.is_some()),
     ];
     match given.into_iter().find(|(_, given)| *given) {
@@ -113,11 +151,11 @@ impl Command for PurgeQueue {
     type Reply = u64;
 
     /// At once and as one; messages that a claim holds stay (A3, B8).
-    fn decide(&self, state: &State, _context: &Context) -> Decision<u64> {
+    fn decide(&self, state: &State, context: &Context) -> Decision<u64> {
         match state.find(&self.queue) {
             Ok(queue) => {
                 let purged = queue.messages.len() as u64 - queue.claimed;
-                Decision::new(vec![Event::QueuePurged { queue: queue.generation }], purged)
+                Decision::new(vec![Event::QueuePurged { queue: queue.generation, at: context.now }], purged)
             }
             Err(rejected) => Decision::unchanged(Err(rejected)),
         }
@@ -127,9 +165,9 @@ impl Command for PurgeQueue {
 impl Command for DeleteQueue {
     type Reply = ();
 
-    fn decide(&self, state: &State, _context: &Context) -> Decision<()> {
+    fn decide(&self, state: &State, context: &Context) -> Decision<()> {
         match state.find(&self.queue) {
-            Ok(queue) => Decision::new(vec![Event::QueueDeleted { queue: queue.generation }], ()),
+            Ok(queue) => Decision::new(vec![Event::QueueDeleted { queue: queue.generation, at: context.now }], ()),
             Err(rejected) => Decision::unchanged(Err(rejected)),
         }
     }

@@ -229,6 +229,9 @@ fn refusal(rejected: &Rejected) -> Option<SendRefusal> {
         | Rejected::MoveTaskEnded
         | Rejected::ValueOutsideClaim { .. }
         | Rejected::ValueTooLong { .. }
-        | Rejected::ReaderFull => None,
+        | Rejected::ReaderFull
+        | Rejected::QueueDeletedRecently
+        | Rejected::PurgeInProgress
+        | Rejected::PolicyChanged => None,
     }
 }

@@ -30,6 +30,12 @@ pub enum Restored {
         last_epoch: Epoch,
         last_reader: ReaderId,
         next_turn: u64,
+        purged_at: Option<Timestamp>,
+    },
+    /// A queue of this name was deleted not long ago (A2).
+    Deletion {
+        name: QueueName,
+        at: Timestamp,
     },
     Message {
         queue: QueueGeneration,

@@ -22,6 +22,10 @@ impl State {
                 self.last_generation = *last_generation;
                 Some(())
             }
+            Restored::Deletion { name, at } => {
+                self.deletions.insert(name, *at);
+                Some(())
+            }
             Restored::Queue { .. } => self.restore_queue(piece),
             Restored::Message { .. } => self.restore_message(piece),
             Restored::ParkedGroup { queue, group, at } => {
@@ -85,6 +89,7 @@ impl State {
             last_epoch,
             last_reader,
             next_turn,
+            purged_at,
         } = piece
         else {
             return None;
@@ -95,6 +100,7 @@ impl State {
         restored.last_epoch = *last_epoch;
         restored.last_reader = *last_reader;
         restored.next_turn = *next_turn;
+        restored.purged_at = *purged_at;
         self.names.insert(name.clone(), *queue);
         self.queues.insert(*queue, restored);
         Some(())
@@ -190,6 +196,7 @@ impl State {
                 self.queues.get_mut(queue)?.reader_by_id_mut(*reader)?.put(place, Some(*body));
             }
             Restored::Clock { .. }
+            | Restored::Deletion { .. }
             | Restored::Queue { .. }
             | Restored::Message { .. }
             | Restored::FreeGroup { .. }

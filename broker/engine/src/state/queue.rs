@@ -24,6 +24,8 @@ pub(crate) struct Queue {
     pub(crate) attributes: Attributes,
     pub(crate) created_at: Timestamp,
     pub(crate) modified_at: Timestamp,
+    /// The newest purge (A3).
+    pub(crate) purged_at: Option<Timestamp>,
     pub(crate) last_sequence: SequenceNumber,
     pub(crate) last_epoch: Epoch,
     pub(crate) last_reader: ReaderId,
@@ -72,6 +74,7 @@ impl Queue {
             attributes,
             created_at: at,
             modified_at: at,
+            purged_at: None,
             last_sequence: SequenceNumber(0),
             last_epoch: Epoch(0),
             last_reader: ReaderId(0),

@@ -66,7 +66,7 @@ impl Ledger {
                 self.books.insert(*queue, Book::new(name.clone(), strict));
                 Ok(())
             }
-            Event::QueueDeleted { queue } => {
+            Event::QueueDeleted { queue, .. } => {
                 let book = self.books.remove(queue).ok_or("a queue was deleted twice")?;
                 book.balance()
             }
@@ -90,7 +90,7 @@ impl Ledger {
             }
             Event::Restored(_) => Err("a distilled piece in the journal".to_owned()),
             Event::QueueChanged { queue, .. }
-            | Event::QueuePurged { queue }
+            | Event::QueuePurged { queue, .. }
             | Event::MessageSent { queue, .. }
             | Event::BodiesMoved { queue, .. }
             | Event::DelaysElapsed { queue, .. }

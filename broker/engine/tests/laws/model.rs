@@ -2,6 +2,7 @@
 //! the contract and shares no code with the engine but the words, so that the two can only agree by meaning the same.
 //! Where the contract leaves a choice, the model judges the engine's choice instead of making one.
 
+mod aws;
 mod commit;
 mod dead_letters;
 mod messages;
@@ -123,6 +124,7 @@ pub(crate) struct Model {
     pub(crate) downtime: u64,
     pub(crate) journalled: u64,
     pub(crate) step: u64,
+    pub(crate) past: aws::Past,
     /// When it was last settled.
     pub(crate) settled: u64,
 }
@@ -162,11 +164,13 @@ impl Model {
             };
         }
         self.judge_policy(&command.attributes, &command.name)?;
+        let attributes = command.attributes.applied_to(&Attributes::default());
+        aws::judge_throughput(&attributes)?;
         self.last_generation += 1;
         self.queues.push(Queue {
             name: command.name.clone(),
             generation: self.last_generation,
-            attributes: command.attributes.applied_to(&Attributes::default()),
+            attributes,
             messages: Vec::new(),
             keys: Vec::new(),
             last_sequence: 0,
@@ -198,8 +202,9 @@ impl Model {
             return Err(Rejected::AttributeFixed { attribute: "DeduplicationScope" });
         }
         self.judge_policy(&command.changes, &command.queue.name)?;
-        let current = &mut self.queues[place].attributes;
-        *current = command.changes.applied_to(current);
+        let attributes = command.changes.applied_to(&self.queues[place].attributes);
+        aws::judge_throughput(&attributes)?;
+        self.queues[place].attributes = attributes;
         self.queues[place].retime();
         Ok(())
     }
@@ -210,6 +215,7 @@ impl Model {
         let stamp = self.stamp(now);
         let queue = &mut self.queues[place];
         let before = queue.messages.len();
+        self.past.purged.push((queue.generation, now));
         queue.keys.clear();
         queue.parked.clear();
         queue.messages.retain(|message| matches!(message.hold, Hold::Claimed { .. }));
@@ -217,9 +223,10 @@ impl Model {
         Ok((before - queue.messages.len()) as u64)
     }
 
-    pub(crate) fn delete_queue(&mut self, command: &DeleteQueue) -> Result<(), Rejected> {
+    pub(crate) fn delete_queue(&mut self, command: &DeleteQueue, now: u64) -> Result<(), Rejected> {
         let place = self.find(&command.queue)?;
-        self.queues.remove(place);
+        let gone = self.queues.remove(place);
+        self.past.deleted.push((gone.name, now));
         Ok(())
     }
 
@@ -334,14 +341,21 @@ impl Model {
 
 /// L8: a standard queue has no attributes of groups and deduplication.
 fn judge_kind(changes: &AttributeChanges, name: &QueueName) -> Result<(), Rejected> {
-    let AttributeChanges { delivery, content_based, scope, window, .. } = changes;
-    let attribute = match (delivery, content_based, scope, window) {
-        _ if name.as_str().ends_with(".fifo") => return Ok(()),
-        (Some(_), ..) => "GroupDelivery",
-        (None, Some(_), ..) => "ContentBasedDeduplication",
-        (None, None, Some(_), _) => "DeduplicationScope",
-        (None, None, None, Some(_)) => "DeduplicationWindow",
-        (None, None, None, None) => return Ok(()),
+    let AttributeChanges { delivery, content_based, scope, window, aws, .. } = changes;
+    let attribute = if name.as_str().ends_with(".fifo") {
+        return Ok(());
+    } else if delivery.is_some() {
+        "GroupDelivery"
+    } else if content_based.is_some() {
+        "ContentBasedDeduplication"
+    } else if scope.is_some() || aws.shown_scope.is_some() {
+        "DeduplicationScope"
+    } else if aws.throughput.is_some() {
+        "FifoThroughputLimit"
+    } else if window.is_some() {
+        "DeduplicationWindow"
+    } else {
+        return Ok(());
     };
     Err(Rejected::AttributeUnknown { attribute })
 }

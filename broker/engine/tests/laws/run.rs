@@ -154,11 +154,28 @@ impl Run {
             }
             Step::DeleteQueue(command) => {
                 let given = self.apply(command)?;
-                same(&given.reply, &self.model.delete_queue(command))
+                same(&given.reply, &self.model.delete_queue(command, self.now))
             }
             Step::Send(command) => {
                 let given = self.apply(command)?;
                 same(&given.reply, &self.model.send(command, &mut turn))?;
+                same(&given.bodies, &turn.bodies)
+            }
+            Step::CreateSqs(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.create_sqs(command, self.now))
+            }
+            Step::PurgeSqs(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.purge_sqs(command, self.now))
+            }
+            Step::ReplacePolicy(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.replace_policy(command))
+            }
+            Step::SendSeparately(command) => {
+                let given = self.apply(command)?;
+                same(&given.reply, &self.model.send_separately(command, &mut turn))?;
                 same(&given.bodies, &turn.bodies)
             }
             Step::Receive(command) => {

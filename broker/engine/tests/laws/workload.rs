@@ -2,16 +2,18 @@
 //! workload may look at the model; the rest are late, foreign, stale or repeated.
 
 use lockstep_engine::{
-    AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
+    AttributeChanges, AwsChanges, Change, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange,
+    RedrivePolicy, ThroughputLimit,
     command::{
-        Abandon, CancelMoveTask, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, Delete, DeleteQueue,
-        DropReader, ForgetProducer, GroupOutcome, MoveBodies, OpenProducer, OpenReader, Output, Park, PurgeQueue,
-        QueueRef, ReaderRef, Receive, Rest, Send, SendEntry, SendSession, SetQueueAttributes, StartMoveTask, TagQueue,
-        TakeClaim, Unpark, UntagQueue, ValueChange,
+        Abandon, CancelMoveTask, ChangeVisibility, Claim, Commit, CommitTarget, CreateQueue, CreateSqsQueue, Delete,
+        DeleteQueue, DropReader, ForgetProducer, GroupOutcome, MoveBodies, OpenProducer, OpenReader, Output, Park,
+        PurgeQueue, PurgeSqsQueue, QueueRef, ReaderRef, Receive, ReplacePolicy, Rest, Send, SendEntry, SendSeparately,
+        SendSession, SetQueueAttributes, StartMoveTask, TagQueue, TakeClaim, Unpark, UntagQueue, ValueChange,
     },
     words::{
-        AttemptKey, BodyOwner, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label, QueueGeneration,
-        QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, TagKey, TagValue, Tags, TaskNumber, ValueKey,
+        AttemptKey, BodyOwner, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, KmsKey, Label, Policy,
+        QueueGeneration, QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, TagKey, TagValue, Tags, TaskNumber,
+        ValueKey,
     },
 };
 
@@ -23,6 +25,10 @@ pub(crate) enum Step {
     Create(CreateQueue),
     Set(SetQueueAttributes),
     Purge(PurgeQueue),
+    CreateSqs(CreateSqsQueue),
+    PurgeSqs(PurgeSqsQueue),
+    ReplacePolicy(ReplacePolicy),
+    SendSeparately(SendSeparately),
     DeleteQueue(DeleteQueue),
     Send(Send),
     Receive(Receive),
@@ -133,13 +139,14 @@ impl Workload {
         if let Some(name) = missing
             && (model.queues.is_empty() || self.one_in(10))
         {
-            return Step::Create(self.create(name));
+            return self.create_of_a_kind(name);
         }
         let Some(place) = self.pick_queue(model) else { return Step::Wait };
         let queue = &model.queues[place];
         let reference = self.reference(queue);
         match self.rng.u32(0..1_000) {
-            0..160 => Step::Send(self.send(reference)),
+            0..140 => Step::Send(self.send(reference)),
+            140..160 => Step::SendSeparately(SendSeparately(self.send(reference))),
             160..230 => Step::Send(self.send_numbered(queue, reference)),
             230..247 => Step::OpenProducer(OpenProducer {
                 queue: reference,
@@ -189,9 +196,14 @@ impl Workload {
             935..947 => {
                 Step::Set(SetQueueAttributes { changes: self.attributes_of(&reference.name), queue: reference })
             }
-            947..950 => Step::Purge(PurgeQueue { queue: reference }),
+            947..948 => Step::ReplacePolicy(self.replace_policy(queue, reference)),
+            948..950 => {
+                let purge = PurgeQueue { queue: reference };
+                let spaced = self.rng.bool();
+                if self.one_in(3) { Step::Purge(purge) } else { Step::PurgeSqs(PurgeSqsQueue { purge, spaced }) }
+            }
             950..952 => Step::DeleteQueue(DeleteQueue { queue: reference }),
-            952..957 => Step::Create(self.create(queue.name.as_str())),
+            952..957 => self.create_of_a_kind(queue.name.as_str()),
             957..970 => Step::Restart {
                 downtime: self.pick_of([0, 1, 3_000, 61_000, 400_000]),
                 clock_behind: if self.one_in(5) { 5_000 } else { 0 },
@@ -292,7 +304,59 @@ impl Workload {
             let (all, none) = (RedriveAllow::AllowAll, RedriveAllow::DenyAll);
             changes.redrive_allow = self.pick(&[all, none, RedriveAllow::ByQueue(sources)]).cloned();
         }
+        if self.one_in(4) {
+            changes.aws = self.aws();
+        }
         changes
+    }
+
+    /// Policies and keys of two kinds, limits that fit the scope and others.
+    fn aws(&mut self) -> AwsChanges {
+        let mut changes = AwsChanges::default();
+        if self.rng.bool() {
+            changes.policy = Some(self.policy().map_or(Change::Remove, Change::Set));
+        }
+        if self.one_in(3) {
+            let key = KmsKey::parse(self.pick_of(["alias/one", "alias/two"])).expect("a key");
+            changes.kms_key = Some(if self.rng.bool() { Change::Set(key) } else { Change::Remove });
+        }
+        if self.one_in(3) {
+            changes.kms_reuse = Some(self.pick_of([60_000, 300_000, 86_400_000, 59_000]));
+        }
+        if self.one_in(3) {
+            changes.managed_sse = Some(self.rng.bool());
+        }
+        if self.one_in(3) {
+            changes.throughput = Some(self.pick_of([ThroughputLimit::PerQueue, ThroughputLimit::PerMessageGroup]));
+        }
+        if self.one_in(3) {
+            changes.shown_scope = Some(self.pick_of([DeduplicationScope::Queue, DeduplicationScope::MessageGroup]));
+        }
+        changes
+    }
+
+    fn policy(&mut self) -> Option<Policy> {
+        let text = self.pick_of(["", "{}", "{\"Id\":\"1\"}"]);
+        Policy::parse(text).ok()
+    }
+
+    /// Mostly of the policy that is there.
+    fn replace_policy(&mut self, known: &Queue, queue: QueueRef) -> ReplacePolicy {
+        let seen = if self.one_in(4) { self.policy() } else { known.attributes.aws.policy.clone() };
+        ReplacePolicy { queue, seen, policy: self.policy() }
+    }
+
+    /// As gRPC does it, or as SQS does.
+    fn create_of_a_kind(&mut self, name: &str) -> Step {
+        let mut create = self.create(name);
+        if self.rng.bool() {
+            return Step::Create(create);
+        }
+        if name == "either.fifo" && self.rng.bool() {
+            create.attributes.delivery = None;
+        }
+        let delivery = self.pick_of([GroupDelivery::Strict, GroupDelivery::Prefix]);
+        Step::CreateSqs(CreateSqsQueue { create, delivery, spaced: self.rng.bool() })
     }
 
     /// Mostly without what a standard queue does not have.
@@ -301,7 +365,8 @@ impl Workload {
         if name.is_fifo() || self.one_in(8) {
             return changes;
         }
-        AttributeChanges { delivery: None, content_based: None, scope: None, window: None, ..changes }
+        let aws = AwsChanges { throughput: None, shown_scope: None, ..changes.aws };
+        AttributeChanges { delivery: None, content_based: None, scope: None, window: None, aws, ..changes }
     }
 
     fn redrive(&mut self) -> RedriveChange {

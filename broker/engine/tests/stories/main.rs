@@ -2,6 +2,7 @@
 //! the real service are told to the letter.
 
 mod attempts;
+mod aws;
 mod claims;
 mod commits;
 mod dead_letters;

@@ -46,6 +46,9 @@ pub(super) fn code(rejected: &Rejected) -> (Code, &'static str, &'static str) {
         Rejected::SendNumberConflict { .. } => (Code::AlreadyExists, "SEND_NUMBER_CONFLICT", "B3"),
         Rejected::AlreadyAccepted => (Code::AlreadyExists, "ALREADY_ACCEPTED", "B3"),
         Rejected::TooManyProducers => (Code::ResourceExhausted, "TOO_MANY_PRODUCERS", "B3"),
+        Rejected::QueueDeletedRecently => (Code::FailedPrecondition, "QUEUE_DELETED_RECENTLY", "A2"),
+        Rejected::PurgeInProgress => (Code::FailedPrecondition, "PURGE_IN_PROGRESS", "A3"),
+        Rejected::PolicyChanged => (Code::Aborted, "POLICY_CHANGED", "L12"),
         Rejected::StorageFull => (Code::ResourceExhausted, "STORAGE_FULL", "H5"),
         Rejected::ReceiveAttemptInvalid => (Code::FailedPrecondition, "RECEIVE_ATTEMPT_INVALID", "R7"),
         Rejected::ReceiptForeign => (Code::InvalidArgument, "RECEIPT_FOREIGN", "R4"),
@@ -156,7 +159,10 @@ fn facts(rejected: &Rejected) -> Vec<(&'static str, String)> {
         | Rejected::ClaimBurnt
         | Rejected::CommitConflict
         | Rejected::OutcomeForgotten
-        | Rejected::ReaderFull => Vec::new(),
+        | Rejected::ReaderFull
+        | Rejected::QueueDeletedRecently
+        | Rejected::PurgeInProgress
+        | Rejected::PolicyChanged => Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! the number of its rule.
 
 use lockstep_engine::{
-    AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
+    AttributeChanges, AwsChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
     command::{QueueRef, ReaderRef},
     limits as engine_limits,
     words::{
@@ -128,6 +128,7 @@ pub(super) fn message(queue: &QueueName, entry: Option<v1::SendEntry>) -> Parsed
         delay: delay_seconds.map(|value| seconds("delay_seconds", value, engine_limits::DELAY, "L4")).transpose()?,
         attributes: MessageAttributes::parse(attributes.into_iter().map(attribute).collect())?,
         trace_header: aws_trace_header,
+        sender_id: String::new(),
     })
 }
 
@@ -254,6 +255,7 @@ pub(super) fn attributes(given: Option<v1::QueueAttributes>) -> Parsed<Attribute
         redrive: given.redrive_policy.map(redrive).transpose()?,
         redrive_allow: given.redrive_allow_policy.as_ref().map(redrive_allow).transpose()?,
         delay: milliseconds(given.delay_seconds),
+        aws: AwsChanges::default(),
     })
 }
 
