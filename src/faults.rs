@@ -189,4 +189,35 @@ mod tests {
         }
         assert!(parse("{").unwrap_err().contains("line 1"));
     }
+
+    #[test]
+    fn any_text_is_a_plan_within_the_limits_or_is_told_what_is_wrong() {
+        let valid = [
+            include_str!("../docs/faults.example.json"),
+            r#"{"rules":[{"every":2,"action":"repeat","operations":["Send","Delete"]},{"at":[1,9],"action":"throttle"}]}"#,
+            r#"{"rules":[{"name":"n","probability":1e-3,"action":"delay","delay_ms":600000}]}"#,
+            r#"{"rules":[{"every":3,"action":"crash","point":"recovery"}]}"#,
+        ];
+        let known = operations();
+        for mut chance in lockstep_fuzz::tries(5_000) {
+            let text = lockstep_fuzz::changed_text(&mut chance, &valid);
+            match parse(&text) {
+                Ok(rules) => {
+                    for FaultRule { trigger, action, .. } in &rules {
+                        let fires = match trigger {
+                            Trigger::Probability(chance) => *chance > 0.0 && *chance <= 1.0,
+                            Trigger::Every(every) => *every > 0,
+                            Trigger::At(at) => !at.is_empty() && !at.contains(&0),
+                        };
+                        assert!(fires, "{trigger:?}");
+                        let FaultAction::Call(fault, meant) = action else { continue };
+                        let suits = |name: &String| known.iter().any(|it| it.name == *name && fault.suits(it));
+                        assert!(!meant.is_empty() && meant.iter().all(suits), "{action:?}");
+                    }
+                    drop(Faults::new(rules, 1));
+                }
+                Err(told) => assert!(told.contains("line ") || told.starts_with("rules["), "{told}"),
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `lockstep send`: one message from the command line, or one a line from stdin.
 
-use std::{io::BufRead as _, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 use lockstep_client::{Client, Error, Message, Producer, Sent, Session, v1};
@@ -166,8 +166,15 @@ async fn send_stdin(args: &SendArgs, sender: &mut Sender, output: Output) -> any
     let (lines_in, mut lines) = tokio::sync::mpsc::channel(1_000);
     // Blocking reads of stdin have a thread of their own; it ends with the process.
     std::thread::spawn(move || {
-        for line in std::io::stdin().lock().split(b'\n') {
-            if lines_in.blocking_send(line).is_err() {
+        let (mut stdin, mut line) = (std::io::stdin().lock(), Vec::new());
+        loop {
+            let read = match input::read_line(&mut stdin, &mut line, |_| ()) {
+                Ok(true) => Ok(line.clone()),
+                Ok(false) => return,
+                Err(error) => Err(error),
+            };
+            let broken = read.is_err();
+            if lines_in.blocking_send(read).is_err() || broken {
                 return;
             }
         }

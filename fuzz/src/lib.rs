@@ -4,9 +4,13 @@
 //! A try has its number as its seed: `LOCKSTEP_FUZZ_SEED` is the first (1), `LOCKSTEP_FUZZ_COUNT` how many (each test has
 //! its own default, of a second or less). A try that fails names the two that repeat it.
 
+mod fields;
+
 use std::ops::{Deref, DerefMut, Range};
 
 use fastrand::Rng;
+
+pub use self::fields::changed_fields;
 
 /// One try, which is its own source of chance.
 #[derive(Debug)]
@@ -124,24 +128,25 @@ fn part(rng: &mut Rng, place: usize, end: usize) -> Range<usize> {
 
 /// A number at an edge, in one of the ways that numbers are written: fixed, as a varint or in digits.
 fn lie(rng: &mut Rng) -> Vec<u8> {
-    const EDGES: [u64; 9] =
-        [0, 1, 0x7f, 0xffff, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff, 0x7fff_ffff_ffff_ffff, u64::MAX];
-    let number = *one(rng, &EDGES);
+    let number = edge(rng);
     let [wide, narrow] = [8, 4];
     match rng.u8(..4) {
         0 => number.to_be_bytes()[wide - narrow..].to_vec(),
         1 => number.to_be_bytes().to_vec(),
         2 => number.to_string().into_bytes(),
         _ => {
-            let (mut left, mut bytes) = (number, Vec::new());
-            while left >= 0x80 {
-                bytes.push(left.to_le_bytes()[0] | 0x80);
-                left >>= 7;
-            }
-            bytes.push(left.to_le_bytes()[0]);
+            let mut bytes = Vec::new();
+            fields::put(number, &mut bytes);
             bytes
         }
     }
+}
+
+/// A number where something ends.
+pub(crate) fn edge(rng: &mut Rng) -> u64 {
+    const EDGES: [u64; 9] =
+        [0, 1, 0x7f, 0xffff, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff, 0x7fff_ffff_ffff_ffff, u64::MAX];
+    *one(rng, &EDGES)
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ pub(crate) fn body(line: &[u8]) -> Result<&str, String> {
         return Err("the line is empty: a message body has at least 1 character (L2)".to_owned());
     }
     if line.len() > MAX_BODY {
-        return Err(format!("the line has {} bytes: a message body has at most {MAX_BODY} (L2)", line.len()));
+        return Err(format!("the line has more bytes than a message body may have: at most {MAX_BODY} (L2)"));
     }
     let text = std::str::from_utf8(line).map_err(|error| format!("not UTF-8 ({error}): a body is text (L6)"))?;
     match text.chars().find(|c| !is_body_character(*c)) {
@@ -215,23 +215,49 @@ impl Lines {
         Ok(Self { reader, number: 0, digest: Sha256::new(), buffer: Vec::new() })
     }
 
-    /// The next line with its number; a line longer than any body is cut there, and is bad anyway.
+    /// The next line with its number; a line longer than any body is cut behind that, and is bad anyway.
     pub(crate) fn next_line(&mut self) -> std::io::Result<Option<(u64, &[u8])>> {
-        self.buffer.clear();
-        if self.reader.read_until(b'\n', &mut self.buffer)? == 0 {
+        let digest = &mut self.digest;
+        if !read_line(&mut self.reader, &mut self.buffer, |bytes| digest.update(bytes))? {
             return Ok(None);
         }
-        self.digest.update(&self.buffer);
         self.number += 1;
-        if self.buffer.last() == Some(&b'\n') {
-            self.buffer.pop();
-        }
         Ok(Some((self.number, &self.buffer)))
     }
 
     /// The SHA-256 of everything read, in hexadecimal.
     pub(crate) fn digest(self) -> String {
         hex(&self.digest.finalize())
+    }
+}
+
+/// Reads a line without its line break; false at the end. Of a line that is longer than any body one byte more than a
+/// body may have is kept, whatever its length: `seen` alone is given all bytes.
+pub(crate) fn read_line(
+    reader: &mut (impl BufRead + ?Sized),
+    line: &mut Vec<u8>,
+    mut seen: impl FnMut(&[u8]),
+) -> std::io::Result<bool> {
+    line.clear();
+    let mut begun = false;
+    loop {
+        let bytes = match reader.fill_buf() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            bytes => bytes?,
+        };
+        if bytes.is_empty() {
+            return Ok(begun);
+        }
+        begun = true;
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        line.extend(&part[..part.len().min(MAX_BODY + 1 - line.len())]);
+        let used = end.map_or(bytes.len(), |end| end + 1);
+        seen(&bytes[..used]);
+        reader.consume(used);
+        if end.is_some() {
+            return Ok(true);
+        }
     }
 }
 
@@ -331,49 +357,4 @@ impl<C: Fn(&str) -> Result<(), String>> Filter<C> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mapping(id_by: &str) -> Mapping {
-        Mapping { group_by: GroupBy::Field("conversation_id".to_owned()), id_by: id_by.parse().unwrap() }
-    }
-
-    fn checked(text: &str, id_by: &str, skip_bad: bool) -> anyhow::Result<Checked> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        check(file.path(), &mapping(id_by), skip_bad, |_| Ok(()))
-    }
-
-    #[test]
-    fn a_resent_line_is_no_second_message() {
-        let line = "{\"conversation_id\":\"a\",\"turn\":1}\n";
-        let found = checked(&line.repeat(2), "content", false).unwrap();
-        assert_eq!((found.lines, found.distinct, found.groups), (2, 1, 1));
-    }
-
-    #[test]
-    fn the_same_id_with_other_bytes_is_named_with_both_lines() {
-        let text = "{\"conversation_id\":\"a\",\"turn\":1}\n{\"conversation_id\":\"a\",\"turn\":1,\"x\":2}\n";
-        let error = checked(text, "conversation_id,turn", false).unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains("line 1") && error.contains("a/1"), "{error}");
-    }
-
-    #[test]
-    fn bad_lines_are_named_by_rule_or_skipped_and_listed() {
-        let long = format!("{{\"conversation_id\":\"{}\"}}\n", "x".repeat(129));
-        for (line, rule) in [
-            ("not json\n", "not JSON"),
-            ("\n", "L2"),
-            ("[1]\n", "object"),
-            ("{\"turn\":1}\n", "no field"),
-            (&long, "L5"),
-        ] {
-            let error = checked(line, "content", false).unwrap_err().to_string();
-            assert!(error.contains(rule) && error.contains("line 1"), "{error}");
-            let skipped = checked(line, "content", true).unwrap().skipped;
-            assert_eq!(skipped.len(), 1);
-        }
-        let control = "{\"conversation_id\":\"a\",\"text\":\"\u{1}\"}\n";
-        assert!(checked(control, "content", false).unwrap_err().to_string().contains("L6"));
-    }
-}
+mod tests;

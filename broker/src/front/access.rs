@@ -227,6 +227,40 @@ mod tests {
     }
 
     #[test]
+    fn any_text_is_no_token_file_or_one_whose_lines_all_count() {
+        let valid = [
+            format!("# ours\n\nall {}\nsender {} send,read\n", hash("a"), hash("b")),
+            format!("looker {} read\r\n  admin\t{} admin,send,receive,read", hash("c"), hash("d")),
+        ];
+        for mut chance in lockstep_fuzz::tries(10_000) {
+            let text = lockstep_fuzz::changed_text(&mut chance, &valid);
+            match Tokens::parse(&text) {
+                Ok(Tokens(tokens)) => {
+                    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+                    assert_eq!(tokens.len(), lines.clone().count(), "{text:?}");
+                    for (token, line) in tokens.iter().zip(lines) {
+                        assert!(line.contains(&hex(&token.hash)) && !token.rights.is_empty(), "{line:?}");
+                    }
+                }
+                Err(told) => assert!(told.starts_with("line ") || told.contains("no token"), "{told}"),
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_in_the_header_is_turned_away_unless_it_is_the_token() {
+        let tokens =
+            Tokens::parse(&format!("all {}\nlooker {} read\n", hash("a-token"), hash("other"))).expect("tokens");
+        for mut chance in lockstep_fuzz::tries(20_000) {
+            let text = lockstep_fuzz::changed_text(&mut chance, &["Bearer a-token", "bearer other", "Basic YTph"]);
+            if tokens.check(Some(&text), Right::Send).is_ok() {
+                let (scheme, token) = text.split_once(' ').expect("a scheme and a token");
+                assert!(scheme.eq_ignore_ascii_case("bearer") && token.trim() == "a-token", "{text:?}");
+            }
+        }
+    }
+
+    #[test]
     fn every_operation_has_a_right_that_somebody_chose() {
         let operations = crate::operations();
         assert!(!operations.is_empty());

@@ -7,6 +7,8 @@ mod consume;
 mod dead_letters;
 mod errors;
 mod explain;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod input;
 mod messages;
