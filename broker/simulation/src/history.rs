@@ -35,6 +35,10 @@ pub struct QueueFacts {
     pub visibility: u64,
     /// Claims lapse after so long; never when absent.
     pub claim_limit: Option<u64>,
+    /// How long a new message stays hidden, until that is changed (S11).
+    pub delay: u64,
+    /// The dead-letter queue, and how often a message is delivered before it goes there (Q1, Q2).
+    pub redrive: Option<(usize, u32)>,
 }
 
 /// Something that happened at an instant.
@@ -105,10 +109,12 @@ pub type GroupValue = (u64, Vec<u64>);
 #[allow(missing_docs, reason = "the fields are the arguments of the call that the variant is named after")]
 pub enum Ask {
     Send { queue: usize, entries: Vec<Entry> },
-    Receive { queue: usize, max: u32, visibility: Option<u64>, wait: u64 },
+    Receive { queue: usize, max: u32, visibility: Option<u64>, wait: u64, attempt: Option<u64> },
     Delete { queue: usize, receipts: Vec<Receipt> },
     Change { queue: usize, entries: Vec<(Receipt, u64)> },
     Purge { queue: usize },
+    Delay { queue: usize, delay: u64 },
+    Move { queue: usize, to: Option<usize>, rate: u32 },
     Peek { queue: usize },
     Count { queue: usize },
     Open { queue: usize, reader: u64, instance: u64, limit: Option<u64> },
@@ -141,6 +147,8 @@ pub struct Seen {
     pub body: u64,
     /// When the broker says it was sent.
     pub sent_at: u64,
+    /// A dead letter's identity: the queue that it was sent to, and its number there (H9).
+    pub origin: Option<(usize, u64)>,
 }
 
 /// A message as it was delivered.
@@ -152,6 +160,8 @@ pub struct Delivered {
     pub epoch: u64,
     /// When it becomes visible again.
     pub visible_at: u64,
+    /// How often it was received.
+    pub receives: u32,
 }
 
 /// What a claim's number stands for.
@@ -174,6 +184,9 @@ pub enum Answer {
     Deleted(Vec<Result<bool, Refusal>>),
     Changed(Vec<Result<u64, Refusal>>),
     Purged(u64),
+    Done,
+    /// The number of a move task.
+    Moving(u64),
     Peeked(Vec<Seen>),
     Counted(u64),
     Opened {

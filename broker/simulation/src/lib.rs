@@ -5,6 +5,8 @@
 //! The same seed gives the same history and the same journal, to the byte. No wall clock, no thread, no runtime and no
 //! chance but the seed's may come in here.
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "each function knows its own questions")]
+mod calls;
 pub mod checker;
 #[allow(clippy::wildcard_enum_match_arm, reason = "each client looks for the answers that it can use")]
 mod clients;
@@ -12,7 +14,6 @@ pub mod history;
 mod plan;
 mod run;
 mod tasks;
-#[allow(clippy::wildcard_enum_match_arm, reason = "each function knows its own questions")]
 mod wire;
 mod world;
 

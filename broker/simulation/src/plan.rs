@@ -83,8 +83,13 @@ impl Weather {
 
 /// The queues of a run.
 pub(crate) fn queues(rng: &mut fastrand::Rng) -> Vec<QueueFacts> {
-    let count = rng.usize(1..=3);
-    (0..count).map(|_| queue(rng)).collect()
+    let count = rng.usize(1..=4);
+    let mut queues: Vec<_> = (0..count).map(|_| queue(rng)).collect();
+    // The first queue is the dead-letter queue of others.
+    for source in queues.iter_mut().skip(1) {
+        source.redrive = (rng.u32(..3) > 0).then(|| (0, rng.u32(1..5)));
+    }
+    queues
 }
 
 fn queue(rng: &mut fastrand::Rng) -> QueueFacts {
@@ -95,5 +100,7 @@ fn queue(rng: &mut fastrand::Rng) -> QueueFacts {
         retention: if rng.u32(..3) == 0 { rng.u64(60..600) * 1_000 } else { 345_600_000 },
         visibility: rng.u64(1..60) * 1_000,
         claim_limit: (rng.u32(..4) == 0).then(|| rng.u64(10..300) * 1_000),
+        delay: if rng.u32(..3) == 0 { rng.u64(1..120) * 1_000 } else { 0 },
+        redrive: None,
     }
 }

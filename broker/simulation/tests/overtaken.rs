@@ -14,6 +14,8 @@ fn facts() -> QueueFacts {
         retention: 345_600_000,
         visibility: 30_000,
         claim_limit: None,
+        delay: 0,
+        redrive: None,
     }
 }
 
@@ -88,7 +90,7 @@ fn an_output_passes_before_anybody_sees_it() {
         What::Asked(3, commit),
         What::Answered(3, Answer::Unavailable),
         What::Asked(4, Ask::Peek { queue: 1 }),
-        What::Answered(4, Answer::Peeked(vec![Seen { sequence: 1, group: 1, body: 1, sent_at: 1_005 }])),
+        What::Answered(4, Answer::Peeked(vec![Seen { sequence: 1, group: 1, body: 1, sent_at: 1_005, origin: None }])),
         What::Drained,
     ]);
     let mut history = history(events);

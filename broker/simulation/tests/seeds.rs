@@ -71,6 +71,15 @@ fn checkpoints_are_written_interrupted_and_started_from_and_bodies_move() {
     );
 }
 
+/// What the checker judges is in these runs, and not by accident.
+#[test]
+fn dead_letters_go_and_come_back_and_receives_are_repeated() {
+    let summaries: Vec<_> = (1..=60).filter_map(|seed| simulate(&Plan::new(seed)).verdict.ok()).collect();
+    let sum = |of: fn(&lockstep_simulation::checker::Summary) -> u64| summaries.iter().map(of).sum::<u64>();
+    let (letters, moved, repeats) = (sum(|it| it.dead_letters), sum(|it| it.moved), sum(|it| it.repeats));
+    assert!(letters > 50 && moved > 20 && repeats > 5, "{letters} dead letters, {moved} moved, {repeats} repeats");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     for seed in [1, 2, 3, 77, 1_234_567] {

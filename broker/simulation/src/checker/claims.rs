@@ -137,7 +137,8 @@ impl Checker<'_> {
         let sequences: Vec<u64> = messages.iter().map(|seen| seen.sequence).collect();
         let mut groups: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for seen in messages {
-            self.seen(reader.queue, seen)?;
+            self.seen(question.asked, reader.queue, seen)?;
+            self.is_ripe(reader.queue, seen, self.now.at)?;
             groups.entry(seen.group).or_default().push(seen.sequence);
         }
         let claim = &self.queues[reader.queue].claims[&id];
@@ -168,6 +169,10 @@ impl Checker<'_> {
             if let Some((event, _)) = message.gone.filter(|(event, _)| *event < asked) {
                 let what = format!("message {sequence} is claimed after it was finished at event {event}");
                 return Err(self.violated("guarantee 4", what));
+            }
+            if let Some(event) = message.left.filter(|event| *event < asked) {
+                let what = format!("message {sequence} is claimed, and was a dead letter at event {event}");
+                return Err(self.violated("Q2", what));
             }
             if let Some(other) = message.claim.filter(|other| *other != id && self.claim_lives(queue, *other, asked)) {
                 return Err(self.violated("B6", format!("message {sequence} is in the claims {other:?} and {id:?}")));
@@ -285,6 +290,10 @@ impl Checker<'_> {
                 return Err(self.violated("guarantee 4", what));
             }
             state.gone(sequence, now, *epoch);
+        }
+        for sequence in self.queues[reader.queue].claims[&(reader.reader, *number)].messages.clone().unwrap_or_default()
+        {
+            self.done_with(reader.queue, sequence);
         }
         if let Some(commit) = commit {
             self.numbered(*reader, *number, commit)?;

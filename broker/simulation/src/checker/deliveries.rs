@@ -2,37 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use super::{Checker, Judged, Question, state::Lease};
-use crate::history::{Delivered, Seen};
+use super::{
+    Checker, Judged, Question,
+    state::{Came, Lease},
+};
+use crate::history::{Ask, Delivered, Seen};
 
 impl Checker<'_> {
-    pub(super) fn received(
-        &mut self,
-        question: &Question<'_>,
-        queue: usize,
-        visibility: Option<u64>,
-        delivered: &[Delivered],
-    ) -> Judged {
+    pub(super) fn received(&mut self, question: &Question<'_>, delivered: &[Delivered]) -> Judged {
+        let Ask::Receive { queue, visibility, attempt, .. } = question.ask else { return Ok(()) };
+        let queue = *queue;
         let timeout = visibility.unwrap_or(self.queues[queue].facts.visibility);
+        let floor = self.epoch_floor(question, queue, *attempt);
+        let repeats = self.repeats(queue, *attempt, delivered)?;
         let mut groups: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for delivery in delivered {
             self.summary.deliveries += 1;
-            let Delivered { seen, epoch, visible_at } = delivery;
-            self.seen(queue, seen)?;
+            let Delivered { seen, epoch, visible_at, receives } = delivery;
+            self.seen(question.asked, queue, seen)?;
             let sequence = seen.sequence;
-            if *epoch <= question.epoch_floor {
-                let what = format!("epoch {epoch} of message {sequence} does not rise over {}", question.epoch_floor);
-                return Err(self.violated("B2", what));
+            if *epoch <= floor {
+                return Err(
+                    self.violated("B2", format!("epoch {epoch} of message {sequence} does not rise over {floor}"))
+                );
             }
             let received_at = visible_at.wrapping_sub(timeout);
             if received_at < question.asked.at || received_at > self.now.at {
                 return Err(self.violated("R6", format!("message {sequence} is hidden until {visible_at}")));
             }
             self.is_not_gone(question, queue, sequence, *epoch)?;
+            self.is_ripe(queue, seen, received_at)?;
+            self.is_not_too_often(queue, seen, *receives)?;
             let until = visible_at - question.downtime;
+            if repeats {
+                self.again(queue, sequence, *epoch, until);
+                continue;
+            }
             self.is_not_held(question, queue, sequence, *epoch, until)?;
+            self.is_not_elsewhere(question, queue, sequence)?;
             groups.entry(seen.group).or_default().push(sequence);
-            self.lease(queue, sequence, *epoch, until);
+            self.lease(queue, sequence, *epoch, until, *attempt);
         }
         for (group, messages) in groups {
             self.in_order(question.asked.event, queue, group, &messages)?;
@@ -40,9 +49,13 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn lease(&mut self, queue: usize, sequence: u64, epoch: u64, until: u64) {
-        let lease = Lease { epoch, answered: self.now, lower: until, upper: until, changing: 0, blurred: false };
+    fn lease(&mut self, queue: usize, sequence: u64, epoch: u64, until: u64, attempt: Option<u64>) {
         let state = &mut self.queues[queue];
+        // A repeat that is under way, or was not answered, may have hidden it for longer.
+        let again = attempt.and_then(|attempt| state.attempts.get(&attempt)).is_some_and(|attempt| attempt.asks > 1);
+        let upper = if again { u64::MAX } else { until };
+        let (answered, changing, blurred, touched) = (self.now, 0, false, false);
+        let lease = Lease { epoch, answered, lower: until, upper, changing, blurred, touched };
         state.highest_epoch = state.highest_epoch.max(epoch);
         state.grants.entry(epoch).or_default().insert(sequence);
         let message = state.messages.get_mut(&sequence).expect("it was just seen");
@@ -52,6 +65,28 @@ impl Checker<'_> {
         message.claim = None;
     }
 
+    /// A repeat hides it anew (R7).
+    fn again(&mut self, queue: usize, sequence: u64, epoch: u64, until: u64) {
+        if let Some(lease) = self.queues[queue].lease_mut((sequence, epoch)) {
+            lease.upper = u64::MAX;
+            if !lease.touched {
+                lease.lower = lease.lower.max(until);
+            }
+        }
+    }
+
+    /// The queue's delay has passed since a message was sent (S11). What came from another queue has none.
+    pub(super) fn is_ripe(&self, queue: usize, seen: &Seen, at: u64) -> Judged {
+        let state = &self.queues[queue];
+        let message = self.message(queue, seen.sequence)?;
+        let ripe_at = seen.sent_at + state.shortest_delay(message.earliest.event);
+        if message.came == Came::Sent && at < ripe_at {
+            let what = format!("message {} is delivered at {at}, and is delayed until {ripe_at}", seen.sequence);
+            return Err(self.violated("S11", what));
+        }
+        Ok(())
+    }
+
     fn is_not_gone(&self, question: &Question<'_>, queue: usize, sequence: u64, epoch: u64) -> Judged {
         let message = self.message(queue, sequence)?;
         if let Some((event, under)) = message.gone
@@ -59,6 +94,10 @@ impl Checker<'_> {
         {
             let what = format!("message {sequence} is delivered after it was finished at event {event}");
             return Err(self.violated("guarantee 4", what));
+        }
+        if let Some(event) = message.left.filter(|event| *event < question.asked.event) {
+            let what = format!("message {sequence} is delivered, and was a dead letter at event {event}");
+            return Err(self.violated("Q2", what));
         }
         if message.known.at.saturating_add(self.queues[queue].facts.retention) <= question.asked.at {
             return Err(self.violated("R9", format!("message {sequence} is delivered after its retention")));
@@ -111,11 +150,12 @@ impl Checker<'_> {
     pub(super) fn peeked(&mut self, question: &Question<'_>, queue: usize, seen: &[Seen]) -> Judged {
         let mut before = 0;
         for seen in seen {
-            self.seen(queue, seen)?;
+            self.seen(question.asked, queue, seen)?;
             if seen.sequence <= before {
                 return Err(self.violated("S12", format!("message {} is shown after {before}", seen.sequence)));
             }
             before = seen.sequence;
+            self.is_here(question, queue, seen.sequence)?;
             if let Some((event, _)) = self.message(queue, seen.sequence)?.gone
                 && event < question.asked.event
             {

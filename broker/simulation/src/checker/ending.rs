@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Checker, Judged,
-    state::{End, Fate, Sending},
+    state::{End, Fate, Message, Sending},
 };
 
 impl Checker<'_> {
@@ -13,11 +13,8 @@ impl Checker<'_> {
         self.all_or_nothing()?;
         for (queue, number) in self.queues.iter().zip(0..) {
             for (sequence, message) in &queue.messages {
-                let explained = message.gone.is_some()
-                    || !message.removers.is_empty()
-                    || self.committed_in_doubt(number, *sequence)
-                    || queue.may_have_passed(message, self.now);
-                if !explained {
+                let explained = self.seen_to_end(number, *sequence, message);
+                if !explained && !self.ended_elsewhere(number, *sequence, message) {
                     let group = message.group;
                     let what =
                         format!("message {sequence} of queue {number}, group {group:?}, was acknowledged and is lost");
@@ -26,6 +23,14 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A message was finished in its queue, or may have been.
+    pub(super) fn seen_to_end(&self, queue: usize, sequence: u64, message: &Message) -> bool {
+        message.gone.is_some()
+            || !message.removers.is_empty()
+            || self.committed_in_doubt(queue, sequence)
+            || self.queues[queue].may_have_passed(message, self.now)
     }
 
     fn committed_in_doubt(&self, queue: usize, sequence: u64) -> bool {

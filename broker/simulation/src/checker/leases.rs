@@ -63,16 +63,22 @@ impl Checker<'_> {
         {
             return Err(self.violated("R3", format!("message {sequence} is finished after its lease ended")));
         }
+        self.done_with(queue, sequence);
         self.queues[queue].gone(sequence, self.now.event, epoch);
         Ok(())
     }
 
-    /// "It was gone" is true: somebody may have finished it, or it passed.
+    /// "It was gone" is true: somebody may have finished it, or it passed, or it went to another queue.
     fn was_gone(&mut self, call: Call, queue: usize, (sequence, _): Receipt) -> Judged {
         let state = &self.queues[queue];
         let message = self.message(queue, sequence)?;
         let others = message.removers.keys().any(|remover| *remover != call);
-        if message.gone.is_none() && !others && !state.may_have_passed(message, self.now) {
+        let may_have_ended = message.gone.is_some() || others || state.may_have_passed(message, self.now);
+        if !may_have_ended && (message.left.is_some() || state.may_have_left(message)) {
+            // Then another queue must show it.
+            return Ok(());
+        }
+        if !may_have_ended {
             let what = format!("message {sequence} is said to be gone, and nobody finished it");
             return Err(self.violated("guarantee 1", what));
         }
@@ -98,6 +104,7 @@ impl Checker<'_> {
         let now = self.now.active;
         for (receipt, timeout) in entries {
             if let Some(lease) = self.queues[queue].lease_mut(*receipt) {
+                lease.touched = true;
                 lease.blurred |= lease.changing > 0;
                 lease.changing += 1;
                 lease.lower = lease.lower.min(now.saturating_add(*timeout));

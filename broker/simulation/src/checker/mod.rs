@@ -2,12 +2,15 @@
 //! and sees nothing that a client could not see. Where an outcome is unknown it allows both; where the contract leaves
 //! no choice it names the rule. It stops at the first violation.
 
+mod asks;
+mod attempts;
 mod claims;
 mod deliveries;
 mod ending;
 mod leases;
 mod sends;
 mod state;
+mod travels;
 
 use std::collections::BTreeMap;
 
@@ -48,6 +51,12 @@ pub struct Summary {
     pub ends: u64,
     /// Outcomes that stayed unknown.
     pub unknown: u64,
+    /// Messages that were seen in a dead-letter queue.
+    pub dead_letters: u64,
+    /// Messages that a move task brought, or may have.
+    pub moved: u64,
+    /// Receives that were answered again (R7).
+    pub repeats: u64,
 }
 
 /// A question that reached the broker.
@@ -198,6 +207,7 @@ impl<'a> Checker<'a> {
             }
             Ask::Claim { reader, number, .. } => {
                 let now = self.now;
+                self.queues[reader.queue].takings += 1;
                 let claim = self.queues[reader.queue].claims.entry((reader.reader, *number)).or_default();
                 claim.asked.get_or_insert(now);
             }
@@ -205,13 +215,17 @@ impl<'a> Checker<'a> {
                 let purge = state::Purge { asked: self.now.event, answered: None };
                 self.queues[*queue].purges.insert(call, purge);
             }
-            Ask::Receive { .. }
-            | Ask::Peek { .. }
-            | Ask::Count { .. }
-            | Ask::Open { .. }
-            | Ask::Take { .. }
-            | Ask::Read { .. }
-            | Ask::Values { .. } => {}
+            Ask::Receive { queue, attempt, .. } => {
+                self.queues[*queue].silent.insert(call);
+                self.attempted(*queue, *attempt);
+            }
+            Ask::Take { reader, .. } => self.queues[reader.queue].takings += 1,
+            Ask::Delay { queue, delay } => {
+                let delay = state::Delay { asked: self.now.event, answered: None, value: *delay };
+                self.queues[*queue].delays.insert(call, delay);
+            }
+            Ask::Move { queue, to, .. } => drop(self.queues[*queue].tasks.insert(call, *to)),
+            Ask::Peek { .. } | Ask::Count { .. } | Ask::Open { .. } | Ask::Read { .. } | Ask::Values { .. } => {}
         }
     }
 
@@ -221,8 +235,9 @@ impl<'a> Checker<'a> {
             (Ask::Send { queue, entries }, Answer::Sent(outcomes)) => {
                 self.sent(call, question, *queue, entries, outcomes)
             }
-            (Ask::Receive { queue, visibility, .. }, Answer::Received(delivered)) => {
-                self.received(question, *queue, *visibility, delivered)
+            (Ask::Receive { queue, .. }, Answer::Received(delivered)) => {
+                self.queues[*queue].silent.remove(&call);
+                self.received(question, delivered)
             }
             (Ask::Delete { queue, receipts }, Answer::Deleted(outcomes)) => {
                 self.deleted(call, question, *queue, receipts, outcomes)
@@ -234,6 +249,12 @@ impl<'a> Checker<'a> {
                 self.purged(call, question, *queue);
                 Ok(())
             }
+            (Ask::Delay { queue, .. }, Answer::Done) => {
+                let (delays, now) = (&mut self.queues[*queue].delays, self.now.event);
+                delays.entry(call).and_modify(|delay| delay.answered = Some(now));
+                Ok(())
+            }
+            (Ask::Move { .. }, Answer::Moving(_)) => Ok(()),
             (Ask::Peek { queue }, Answer::Peeked(seen)) => self.peeked(question, *queue, seen),
             (Ask::Count { .. }, Answer::Counted(_)) => Ok(()),
             (Ask::Open { .. }, Answer::Opened { generation, open, .. }) => self.opened(question, *generation, open),
@@ -275,8 +296,13 @@ impl<'a> Checker<'a> {
             Ask::Commit { reader, number, .. } | Ask::Abandon { reader, number } => {
                 self.queues[reader.queue].did_not_end(call, (reader.reader, *number));
             }
+            Ask::Delay { queue, .. } => drop(self.queues[*queue].delays.remove(&call)),
+            Ask::Move { queue, .. } => drop(self.queues[*queue].tasks.remove(&call)),
+            Ask::Receive { queue, attempt, .. } => {
+                self.queues[*queue].silent.remove(&call);
+                return self.not_repeated(question, *queue, *attempt, refusal);
+            }
             Ask::Send { .. }
-            | Ask::Receive { .. }
             | Ask::Peek { .. }
             | Ask::Count { .. }
             | Ask::Open { .. }

@@ -2,7 +2,7 @@
 
 use super::{
     Checker, Judged, Question, Violation,
-    state::{Fate, Key, Message, Moment, Sending},
+    state::{Came, Fate, Key, Message, Moment, Sending},
 };
 use crate::history::{Accepted, Call, Entry, Refusal, Seen};
 
@@ -143,21 +143,14 @@ impl Checker<'_> {
         let now = self.now;
         let state = &mut self.queues[queue];
         state.highest_sequence = state.highest_sequence.max(sequence);
-        let message = state.messages.entry(sequence).or_insert_with(|| Message {
-            group: None,
-            body: None,
-            earliest,
-            known: now,
-            was_new: false,
-            leases: Vec::new(),
-            removers: std::collections::BTreeMap::new(),
-            gone: None,
-            claim: None,
-        });
+        let message = state.messages.entry(sequence).or_insert_with(|| Message::new(earliest, now, Came::Sent));
         if body.is_some() && message.body.is_some() && message.body != body {
             return Err(self.violated("S6", format!("message {sequence} has two bodies")));
         }
-        message.body = message.body.or(body);
+        if let (None, Some(body)) = (message.body, body) {
+            message.body = Some(body);
+            self.bodies.entry(body).or_default().places.push((queue, sequence));
+        }
         if message.group.is_none()
             && let Some(group) = group
         {
@@ -186,9 +179,9 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// A message was seen: it is one that was sent, whole, and was not refused.
-    pub(super) fn seen(&mut self, queue: usize, seen: &Seen) -> Judged {
-        let Seen { sequence, group, body, sent_at } = *seen;
+    /// A message was seen: it is one that was sent, whole, and was not refused; or it came from another queue.
+    pub(super) fn seen(&mut self, asked: Moment, queue: usize, seen: &Seen) -> Judged {
+        let Seen { sequence, group, body, sent_at, origin } = *seen;
         if let Some(message) = self.queues[queue].messages.get(&sequence)
             && message.body == Some(body)
             && message.group == Some(group)
@@ -196,6 +189,19 @@ impl Checker<'_> {
             if sent_at < message.earliest.at || sent_at > message.known.at {
                 return Err(self.violated("R8", format!("message {sequence} was not sent at {sent_at}")));
             }
+            return self.came_as(queue, seen);
+        }
+        match origin {
+            Some(origin) => self.letter(asked, queue, seen, origin),
+            None => self.explained(queue, sequence, group, body),
+        }
+    }
+
+    /// A message that nobody heard of, and that is no dead letter: somebody sent it, or a move task brought it.
+    pub(super) fn explained(&mut self, queue: usize, sequence: u64, group: u64, body: u64) -> Judged {
+        let unheard = !self.queues[queue].messages.contains_key(&sequence);
+        if unheard && let Some(earliest) = self.may_be_moved(queue, group, body) {
+            self.moved(queue, sequence, (group, body), earliest);
             return Ok(());
         }
         let sendings = self.bodies.get(&body).map_or(&[][..], |body| &body.sendings);

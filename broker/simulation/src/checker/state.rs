@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Ask, Call, QueueFacts, ReaderAt, Receipt};
+use crate::history::{Call, QueueFacts, Receipt};
 
 /// An event's place, its time, and its time less all downtime.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,10 +42,14 @@ pub(super) struct Sending {
     pub(super) fate: Fate,
 }
 
-/// Every sending of a body.
+/// Every sending of a body, and where it was seen.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub(super) sendings: Vec<usize>,
+    /// The messages that have it, by queue and number.
+    pub(super) places: Vec<(usize, u64)>,
+    /// Since when a message with it is known to be finished.
+    pub(super) finished: Option<usize>,
 }
 
 /// A delivery.
@@ -61,6 +65,8 @@ pub(super) struct Lease {
     pub(super) changing: u32,
     /// Two changes overlapped: only the worst is known.
     pub(super) blurred: bool,
+    /// A change was asked for.
+    pub(super) touched: bool,
 }
 
 /// A message that is known to have been stored.
@@ -80,6 +86,60 @@ pub(super) struct Message {
     pub(super) gone: Option<(usize, u64)>,
     /// The newest claim that held it.
     pub(super) claim: Option<(u64, u64)>,
+    /// How it came here.
+    pub(super) came: Came,
+    /// Since when it is known to be in a dead-letter queue.
+    pub(super) left: Option<usize>,
+}
+
+impl Message {
+    /// A message of which nothing else is known.
+    pub(super) const fn new(earliest: Moment, known: Moment, came: Came) -> Self {
+        Self {
+            group: None,
+            body: None,
+            earliest,
+            known,
+            was_new: false,
+            leases: Vec::new(),
+            removers: BTreeMap::new(),
+            gone: None,
+            claim: None,
+            came,
+            left: None,
+        }
+    }
+}
+
+/// How a message came to its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// A client sent it.
+    Sent,
+    /// As a dead letter, with its identity (Q2, H9).
+    Letter(usize, u64),
+    /// A move task brought it, or may have (Q7).
+    Moved,
+}
+
+/// A receive under an attempt id (R7).
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// When it was first asked, and the highest epoch known then.
+    pub(super) first: Moment,
+    pub(super) floor: u64,
+    /// How often it was asked.
+    pub(super) asks: u32,
+    /// What it was answered, and since when that is known.
+    pub(super) answer: Option<(usize, Vec<Receipt>)>,
+}
+
+/// A change of a queue's delay.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delay {
+    pub(super) asked: usize,
+    pub(super) answered: Option<usize>,
+    pub(super) value: u64,
 }
 
 /// How a claim ended.
@@ -139,6 +199,16 @@ pub(super) struct Queue {
     pub(super) keys: BTreeMap<Key, Vec<u64>>,
     pub(super) sendings_of: BTreeMap<Key, Vec<usize>>,
     pub(super) purges: BTreeMap<Call, Purge>,
+    pub(super) delays: BTreeMap<Call, Delay>,
+    /// Move tasks out of this queue that were not refused, with their destination; absent: each message's own source.
+    pub(super) tasks: BTreeMap<Call, Option<usize>>,
+    pub(super) attempts: BTreeMap<u64, Attempt>,
+    /// Receives without an answer, each of which may have delivered something.
+    pub(super) silent: BTreeSet<Call>,
+    /// Claims and takings of claims that were asked for, each of which may have counted a receive.
+    pub(super) takings: usize,
+    /// Dead letters by their identity.
+    pub(super) letters: BTreeMap<(usize, u64), u64>,
     /// Messages of each grant.
     pub(super) grants: BTreeMap<u64, BTreeSet<u64>>,
     pub(super) claims: BTreeMap<(u64, u64), Claim>,
@@ -160,6 +230,12 @@ impl Queue {
             keys: BTreeMap::new(),
             sendings_of: BTreeMap::new(),
             purges: BTreeMap::new(),
+            delays: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            takings: 0,
+            letters: BTreeMap::new(),
             grants: BTreeMap::new(),
             claims: BTreeMap::new(),
             generations: BTreeMap::new(),
@@ -230,81 +306,32 @@ impl Queue {
             || message.earliest.at.saturating_add(self.facts.retention) <= now.at
     }
 
+    /// Whether a message may have gone to another queue: it may have been received so often that the next receive makes
+    /// it a dead letter, or a move task may have taken it.
+    pub(super) fn may_have_left(&self, message: &Message) -> bool {
+        let received = message.leases.len() + self.silent.len() + self.takings;
+        !self.tasks.is_empty() || self.facts.redrive.is_some_and(|(_, most)| received >= most as usize)
+    }
+
+    /// The shortest delay that may have been in force at some time after an event (S11).
+    pub(super) fn shortest_delay(&self, since: usize) -> u64 {
+        let settled = |delay: &&Delay| delay.answered.is_some_and(|answered| answered < since);
+        // What was settled before, by the last that was asked for.
+        let last = self.delays.values().filter(settled).max_by_key(|delay| delay.asked);
+        let superseded =
+            |delay: &Delay| last.is_some_and(|last| delay.answered.is_some_and(|answered| answered < last.asked));
+        let first = if last.is_some() { None } else { Some(self.facts.delay) };
+        let possible = self.delays.values().filter(|delay| !superseded(delay)).map(|delay| delay.value);
+        possible.chain(first).min().unwrap_or(0)
+    }
+
     /// Whether a message was certainly there all the time since `since`.
     pub(super) fn certainly_there(&self, message: &Message, since: usize, now: Moment) -> bool {
         message.known.event < since
             && message.gone.is_none()
+            && message.left.is_none()
             && message.removers.is_empty()
             && !self.may_have_passed(message, now)
-    }
-}
-
-impl Ask {
-    /// The queue that is asked.
-    pub(super) fn queue(&self) -> usize {
-        match self {
-            Self::Send { queue, .. }
-            | Self::Receive { queue, .. }
-            | Self::Delete { queue, .. }
-            | Self::Change { queue, .. }
-            | Self::Purge { queue }
-            | Self::Peek { queue }
-            | Self::Count { queue }
-            | Self::Open { queue, .. }
-            | Self::Finish { queue, .. } => *queue,
-            Self::Claim { reader, .. }
-            | Self::Take { reader, .. }
-            | Self::Read { reader, .. }
-            | Self::Commit { reader, .. }
-            | Self::Abandon { reader, .. }
-            | Self::Values { reader, .. } => reader.queue,
-        }
-    }
-
-    /// The reader that is asked.
-    pub(super) fn reader(&self) -> Option<u64> {
-        if let Self::Open { reader, .. } = self { Some(*reader) } else { self.reader_at().map(|at| at.reader) }
-    }
-
-    pub(super) fn reader_at(&self) -> Option<ReaderAt> {
-        match self {
-            Self::Claim { reader, .. }
-            | Self::Take { reader, .. }
-            | Self::Read { reader, .. }
-            | Self::Commit { reader, .. }
-            | Self::Abandon { reader, .. }
-            | Self::Values { reader, .. } => Some(*reader),
-            Self::Send { .. }
-            | Self::Receive { .. }
-            | Self::Delete { .. }
-            | Self::Change { .. }
-            | Self::Purge { .. }
-            | Self::Peek { .. }
-            | Self::Count { .. }
-            | Self::Open { .. }
-            | Self::Finish { .. } => None,
-        }
-    }
-
-    /// The claim that is asked: reader and number.
-    pub(super) fn claim(&self) -> Option<(u64, u64)> {
-        let number = match self {
-            Self::Claim { number, .. }
-            | Self::Take { number, .. }
-            | Self::Read { number, .. }
-            | Self::Commit { number, .. }
-            | Self::Abandon { number, .. } => *number,
-            Self::Send { .. }
-            | Self::Receive { .. }
-            | Self::Delete { .. }
-            | Self::Change { .. }
-            | Self::Purge { .. }
-            | Self::Peek { .. }
-            | Self::Count { .. }
-            | Self::Open { .. }
-            | Self::Values { .. }
-            | Self::Finish { .. } => return None,
-        };
-        Some((self.reader()?, number))
+            && !self.may_have_left(message)
     }
 }

@@ -4,14 +4,15 @@
 use super::{closing, fresh_entry, one_in, pause, persist, some_queue};
 use crate::{
     history::{Answer, Ask, Receipt},
-    wire,
     world::Shared,
 };
 
 pub(super) async fn run(world: Shared) {
     while !closing(&world) {
         let queue = some_queue(&world);
-        let received = wire::ask(&world, receive(&world, queue)).await;
+        let receive = receive(&world, queue);
+        let tries = if matches!(receive, Ask::Receive { attempt: Some(_), .. }) { 3 } else { 1 };
+        let received = persist(&world, receive, tries).await;
         let Answer::Received(delivered) = received else {
             pause(&world, 2_000).await;
             continue;
@@ -26,13 +27,15 @@ pub(super) async fn run(world: Shared) {
 }
 
 fn receive(world: &Shared, queue: usize) -> Ask {
-    let rng = &mut world.borrow_mut().rng;
+    let world = &mut *world.borrow_mut();
+    let attempt = if world.rng.bool() { Some(world.name()) } else { None };
+    let rng = &mut world.rng;
     let visibility = match rng.u32(..8) {
         0..3 => None,
         3..7 => Some(rng.u64(1..60_000)),
         _ => Some(rng.u64(..3)),
     };
-    Ask::Receive { queue, max: rng.u32(1..8), visibility, wait: [0, 1_000, 20_000][rng.usize(..3)] }
+    Ask::Receive { queue, max: rng.u32(1..8), visibility, wait: [0, 1_000, 20_000][rng.usize(..3)], attempt }
 }
 
 async fn work(world: &Shared, queue: usize, mut receipts: Vec<Receipt>) {

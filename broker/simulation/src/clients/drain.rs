@@ -24,10 +24,15 @@ pub(super) async fn run(world: &Shared, strict: &[usize], readers: u64) {
         }
     }
     let queues = world.borrow().history.queues.len();
-    for queue in 0..queues {
-        if !empty(world, queue).await {
-            world.borrow_mut().note(What::Stuck(format!("queue {queue} cannot be emptied")));
-            return;
+    // Dead letters and move tasks fill what was empty.
+    let mut full = true;
+    while full {
+        full = false;
+        for queue in 0..queues {
+            match empty(world, queue).await {
+                Some(found) => full |= found,
+                None => return world.borrow_mut().note(What::Stuck(format!("queue {queue} cannot be emptied"))),
+            }
         }
     }
     for reader in open {
@@ -54,21 +59,25 @@ async fn finish_claims(world: &Shared, queue: usize, reader: u64) -> Option<Read
     None
 }
 
-async fn empty(world: &Shared, queue: usize) -> bool {
+/// Receives and deletes until nothing is left; whether anything was there. Absent: it does not come to an end.
+async fn empty(world: &Shared, queue: usize) -> Option<bool> {
+    let mut found = false;
     for _ in 0..MOST_ROUNDS {
-        let receive = Ask::Receive { queue, max: 100, visibility: Some(60_000), wait: 0 };
+        let receive = Ask::Receive { queue, max: 100, visibility: Some(60_000), wait: 0, attempt: None };
         let received = persist(world, receive, TRIES).await;
         if let Answer::Received(delivered) = received
             && !delivered.is_empty()
         {
             let receipts = delivered.iter().map(|each| (each.seen.sequence, each.epoch)).collect();
             persist(world, Ask::Delete { queue, receipts }, TRIES).await;
+            found = true;
             continue;
         }
         if persist(world, Ask::Count { queue }, TRIES).await == Answer::Counted(0) {
-            return true;
+            return Some(found);
         }
+        found = true;
         sleep(world, 5_000).await;
     }
-    false
+    None
 }

@@ -1,18 +1,23 @@
-//! Who works in a run: producers, consumers and pools, until enough was asked; then everything is drained. What they do
+//! Who works in a run: producers, consumers, pools and an operator, until enough was asked; then everything is drained. What they do
 //! is chance's word, and they behave as badly as clients do: they hang, come back, repeat and forget.
 
 mod consumer;
 mod drain;
+mod operator;
 mod pool;
 mod producer;
 
 use std::{cell::Cell, future::Future, rc::Rc};
 
-use lockstep_engine::{AttributeChanges, DeduplicationScope, GroupDelivery, command::CreateQueue, words::Tags};
+use lockstep_engine::{
+    AttributeChanges, DeduplicationScope, GroupDelivery, RedriveChange, RedrivePolicy, command::CreateQueue,
+    words::Tags,
+};
 
 use crate::{
+    calls::queue_name,
     history::{Answer, Ask, Entry},
-    wire::{self, queue_name},
+    wire,
     world::{Shared, sleep},
 };
 
@@ -32,6 +37,7 @@ pub(crate) async fn everyone(world: Shared) {
     for _ in 0..consumers {
         spawn(&world, &running, consumer::run(Rc::clone(&world)));
     }
+    spawn(&world, &running, operator::run(Rc::clone(&world)));
     for queue in &strict {
         for reader in 0..pools {
             spawn(&world, &running, pool::run(Rc::clone(&world), Rc::clone(&running), *queue, reader));
@@ -67,6 +73,10 @@ async fn create_queues(world: &Shared) {
             window: Some(facts.window),
             visibility: Some(facts.visibility),
             retention: Some(facts.retention),
+            delay: Some(facts.delay),
+            redrive: facts.redrive.map(|(target, max_receives)| {
+                RedriveChange::Set(RedrivePolicy { dead_letter_queue: queue_name(target), max_receives })
+            }),
             ..AttributeChanges::default()
         };
         let command = CreateQueue { name: queue_name(queue), attributes, tags: Tags::default() };

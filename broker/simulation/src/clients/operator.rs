@@ -1,0 +1,26 @@
+//! An operator: now and then a delay is changed, dead letters are sent back, a queue is looked at.
+
+use super::{closing, pause, persist, some_queue};
+use crate::{history::Ask, world::Shared};
+
+pub(super) async fn run(world: Shared) {
+    while !closing(&world) {
+        pause(&world, 40_000).await;
+        let queue = some_queue(&world);
+        let ask = {
+            let world = &mut *world.borrow_mut();
+            let queues = world.history.queues.len();
+            match world.rng.u32(..8) {
+                0 => Ask::Delay { queue, delay: world.rng.u64(..120) * 1_000 },
+                1 => Ask::Delay { queue, delay: 0 },
+                2..5 if queues > 1 => {
+                    let to = world.rng.bool().then(|| world.rng.usize(1..queues));
+                    Ask::Move { queue: 0, to, rate: world.rng.u32(1..20) }
+                }
+                _ => Ask::Peek { queue },
+            }
+        };
+        let tries = world.borrow_mut().rng.u32(1..3);
+        persist(&world, ask, tries).await;
+    }
+}
