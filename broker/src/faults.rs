@@ -243,7 +243,7 @@ mod tests {
     fn a_rule_strikes_by_the_count_of_its_matches() {
         assert_eq!(numbers(call(Trigger::Every(3), &["Send"]), 1, 9), [3, 6, 9]);
         assert_eq!(numbers(call(Trigger::At(vec![2, 5]), &["Send"]), 1, 9), [2, 5]);
-        assert_eq!(numbers(call(Trigger::Every(1), &["Delete"]), 1, 9), []);
+        assert_eq!(numbers(call(Trigger::Every(1), &["Delete"]), 1, 9), [0_u64; 0]);
     }
 
     #[test]

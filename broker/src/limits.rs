@@ -138,3 +138,7 @@ const DAY: u64 = 24 * 60 * 60 * 1_000;
 pub const COMMIT_ENTRIES: usize = 1_000;
 /// Most changed values of a commit.
 pub const COMMIT_VALUES: usize = 4_000;
+/// Most bytes of a request of the SQS door: a message of 1 MiB, each byte of it escaped as JSON or as a form does.
+pub const SQS_REQUEST_BYTES: usize = 4 << 20;
+/// How long such a request may take to arrive whole.
+pub const SQS_REQUEST_TIME: u64 = 30_000;

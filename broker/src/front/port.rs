@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tonic::{Status, service::Routes, transport::Server};
 
 pub(crate) use super::door::Door;
-use super::{access, access::Tokens, door, grpc, tls::Tls, web};
+use super::{access, access::Tokens, door, grpc, sqs, tls::Tls, web};
 use crate::{faults::Faults, handle::Handle, limits};
 
 /// Who may come in, and how.
@@ -37,6 +37,10 @@ pub(crate) async fn serve(
         // An owner that is gone wants the door closed too.
         let _ = closing.wait_for(|door| *door >= Door::Closing).await;
     };
+    let sqs = sqs::Services {
+        handle: handle.clone(),
+        gate: sqs::Gate { tls: security.tls.is_some(), closed: security.tokens.is_some() },
+    };
     let routes = grpc::routes(handle.clone(), faults, door.clone())
         .await
         .into_axum_router()
@@ -47,6 +51,8 @@ pub(crate) async fn serve(
         Some(tokens) => routes.layer(axum::middleware::from_fn_with_state(tokens, access::check)),
         None => routes,
     };
+    // Before the tokens: an SDK signs its calls and has none.
+    let routes = routes.layer(axum::middleware::from_fn_with_state(sqs, sqs::aside));
     Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits::GRPC_STREAMS)

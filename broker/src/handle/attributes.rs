@@ -172,6 +172,13 @@ pub(crate) fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
+/// Whether a text has only characters that a message may have (L6).
+pub(crate) fn is_message_text(text: &str) -> bool {
+    // All that is forbidden is below a space, or begins with 0xEF in UTF-8; most texts have neither.
+    let suspicious = |byte: u8| byte == 0xEF || (byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r'));
+    !text.bytes().any(suspicious) || text.chars().all(is_allowed)
+}
+
 /// A decimal number, maybe with an exponent: at most 38 digits that count, 0 or between 10^-128 and 10^126.
 fn is_number(text: &str) -> bool {
     let text = text.strip_prefix(['+', '-']).unwrap_or(text);

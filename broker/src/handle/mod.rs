@@ -31,6 +31,7 @@ use uuid::Uuid;
 
 pub(crate) use crate::metrics::{Kind, Reading, limited};
 pub(crate) use admin::Drain;
+pub(crate) use attributes::is_message_text;
 pub use attributes::{AttributeValue, MessageAttribute, MessageAttributes, is_wanted};
 pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
 pub use explain::{ExplainedQueue, Wanted};

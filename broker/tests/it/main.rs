@@ -15,6 +15,7 @@ mod pipelining;
 mod polls;
 mod restart;
 mod sessions;
+mod sqs;
 mod stepped;
 mod stopping;
 mod streams;

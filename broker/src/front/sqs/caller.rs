@@ -1,0 +1,212 @@
+//! Who calls, and whether they may. `Gate::judge` is the one place where a request's head and the bytes of its body are
+//! looked at before anything is dispatched: signatures belong there. Without credentials to check against, any
+//! signature is accepted, and says the account and the region that the caller means (P7).
+
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, header, request::Parts};
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{
+    addresses::{is_account, queue_of_path},
+    errors::{Code, SqsError},
+    operations::Operation,
+};
+use crate::front::access::Right;
+
+/// The account of a caller whose access key is none.
+const NO_ACCOUNT: &str = "000000000000";
+/// The region of a caller who names none.
+const NO_REGION: &str = "us-east-1";
+
+/// What names a request in answers and logs.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(String);
+
+impl RequestId {
+    pub(super) fn new() -> Self {
+        Self(Uuid::new_v4().to_string())
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).expect("a UUID is a header value")
+    }
+}
+
+/// Who calls, as far as the request says.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// 12 digits.
+    pub(super) account: String,
+    pub(super) region: String,
+    /// The host that the caller reached us by, as they wrote it.
+    pub(super) host: String,
+    pub(super) scheme: &'static str,
+    /// The queue in the path of the request.
+    pub(super) path_queue: Option<String>,
+    /// What the caller may do; all, where nobody was asked who they are.
+    pub(super) rights: Option<Arc<[Right]>>,
+}
+
+impl Caller {
+    /// Judges whether the caller may do what an operation does.
+    pub(super) fn may(&self, operation: Operation) -> Result<(), SqsError> {
+        if self.rights.as_ref().is_none_or(|rights| rights.contains(&operation.right())) {
+            return Ok(());
+        }
+        let text = format!("The access key is not allowed to perform: sqs:{}", operation.name());
+        Err(SqsError::new(Code::AccessDenied, text))
+    }
+}
+
+/// Who may come in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    /// The port speaks TLS.
+    pub(crate) tls: bool,
+    /// The broker asks for tokens, and knows no credentials that a signature could be checked against.
+    pub(crate) closed: bool,
+}
+
+impl Gate {
+    /// Judges a request by its head and its body.
+    pub(super) fn judge(&self, head: &Parts, _body: &Bytes, _id: &RequestId) -> Result<Caller, SqsError> {
+        if self.closed {
+            return Err(Code::InvalidClientTokenId.into());
+        }
+        let host = host(head);
+        if is_browser(head) && !is_at_home(head, &host) {
+            let text = "A page of another site may not call this broker: no call of a browser is taken whose Origin or \
+                        Host is a name other than localhost.";
+            return Err(SqsError::new(Code::AccessDenied, text));
+        }
+        let scope = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(scope);
+        let (key, region) = scope.unwrap_or((NO_ACCOUNT, NO_REGION));
+        Ok(Caller {
+            account: if is_account(key) { key } else { NO_ACCOUNT }.to_owned(),
+            region: region.to_owned(),
+            host,
+            scheme: if self.tls { "https" } else { "http" },
+            path_queue: queue_of_path(head.uri.path()).map(str::to_owned),
+            rights: None,
+        })
+    }
+}
+
+/// The access key and the region of `AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/sqs/aws4_request, …`.
+fn scope(authorization: &str) -> Option<(&str, &str)> {
+    let (_, credential) = authorization.split_once("Credential=")?;
+    let mut parts = credential.split(',').next()?.trim().split('/');
+    let (key, _date, region) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_region = (1..=32).contains(&region.len())
+        && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    Some((key, if is_region { region } else { NO_REGION }))
+}
+
+/// The host by which the caller reached us: HTTP/2 has it in the URI, HTTP/1.1 in a header.
+fn host(head: &Parts) -> String {
+    let named = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    named.or_else(|| head.uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost").to_owned()
+}
+
+/// Whether a browser calls. No SDK sends an `Origin` or calls itself Mozilla; no page can leave out both.
+fn is_browser(head: &Parts) -> bool {
+    let agent = head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    head.headers.contains_key(header::ORIGIN)
+        || head.headers.contains_key("sec-fetch-site")
+        || agent.is_some_and(|agent| agent.contains("Mozilla/"))
+}
+
+/// Whether a browser's page and the host that it called are on this machine, or called by address: a name of somebody's
+/// could have been made to lead here (DNS rebinding), and a signature that nobody checks proves nothing.
+fn is_at_home(head: &Parts, host: &str) -> bool {
+    let origin = head.headers.get(header::ORIGIN);
+    let origin = origin.map(|origin| origin.to_str().ok().and_then(|origin| origin.split_once("://")));
+    is_local(host)
+        && match origin {
+            None => true,
+            Some(Some((_, host))) => is_local(host),
+            Some(None) => false,
+        }
+}
+
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let name = name.to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || name.parse::<std::net::IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+impl Caller {
+    pub(super) fn of(account: &str, region: &str, host: &str) -> Self {
+        Self {
+            account: account.to_owned(),
+            region: region.to_owned(),
+            host: host.to_owned(),
+            scheme: "http",
+            path_queue: None,
+            rights: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(headers: &[(&str, &str)]) -> Parts {
+        let request = axum::http::Request::post("/123456789012/q");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    fn judged(headers: &[(&str, &str)]) -> Result<Caller, SqsError> {
+        Gate::default().judge(&head(headers), &Bytes::new(), &RequestId::new())
+    }
+
+    #[test]
+    fn p7_account_and_region_are_those_of_the_credential() {
+        let signed =
+            |credential: &str| format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=a, Signature=b");
+        for (credential, account, region) in [
+            ("123456789012/20260101/eu-central-1/sqs/aws4_request", "123456789012", "eu-central-1"),
+            ("AKIDEXAMPLE/20260101/ap-south-1/sqs/aws4_request", NO_ACCOUNT, "ap-south-1"),
+            ("x/20260101/\u{7e}/sqs/aws4_request", NO_ACCOUNT, NO_REGION),
+            ("nothing", NO_ACCOUNT, NO_REGION),
+        ] {
+            let caller = judged(&[("authorization", &signed(credential)), ("host", "h:1")]).expect("let in");
+            assert_eq!((caller.account.as_str(), caller.region.as_str()), (account, region), "{credential}");
+            assert_eq!((caller.host.as_str(), caller.path_queue.as_deref()), ("h:1", Some("q")));
+        }
+        assert_eq!(judged(&[]).expect("unsigned").account, NO_ACCOUNT);
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_turned_away_whatever_it_signs() {
+        let agent = ("user-agent", "Mozilla/5.0");
+        for (headers, is_in) in [
+            (&[("host", "broker.internal:9324"), ("user-agent", "Boto3/1.44")][..], true),
+            (&[("host", "127.0.0.1:9324"), ("origin", "http://localhost:3000")], true),
+            (&[("host", "[::1]:9324"), agent], true),
+            (&[("host", "localhost:9324"), ("origin", "https://evil.example")], false),
+            (&[("host", "localhost:9324"), ("origin", "null")], false),
+            (&[("host", "evil.example:9324"), ("origin", "http://evil.example:9324")], false),
+            (&[("host", "evil.example:9324"), agent], false),
+            (&[("host", "evil.example"), ("sec-fetch-site", "same-origin"), ("authorization", "AWS4-x")], false),
+        ] {
+            let judged = judged(headers);
+            assert_eq!(judged.is_ok(), is_in, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_asks_for_tokens_and_knows_no_credentials_is_closed() {
+        let gate = Gate { closed: true, tls: false };
+        let refused = gate.judge(&head(&[]), &Bytes::new(), &RequestId::new()).expect_err("closed");
+        assert_eq!(refused.code, Code::InvalidClientTokenId);
+    }
+}

@@ -1,0 +1,124 @@
+//! The SQS door: what an AWS SDK speaks, on the port of gRPC. A request is read whole, judged once (`caller`), given to
+//! the protocol it speaks (`json`) and to its operation (`operations`), which knows no protocol. It converts and checks
+//! what is asked; no rule of delivery is decided here.
+
+mod addresses;
+mod caller;
+mod digest;
+mod errors;
+mod json;
+mod model;
+mod operations;
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{Method, header, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::caller::Gate;
+use self::{
+    caller::RequestId,
+    errors::{Code, SqsError},
+    operations::Operation,
+};
+use crate::{handle::Handle, limits};
+
+/// What the operations see: the handle, and who may come in.
+#[derive(Clone, Debug)]
+pub(super) struct Services {
+    pub(super) handle: Handle,
+    pub(super) gate: Gate,
+}
+
+/// How requests are read and answers written. Operations are the same for every protocol.
+trait Protocol: Sync {
+    /// The fields of a request; what is not there is absent, and judged by the operation.
+    fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, SqsError>;
+
+    /// A success. `operation` is for protocols in which the same field has another name in each.
+    fn write<T: Serialize>(&self, operation: Operation, answer: &T) -> Response;
+
+    /// A failure.
+    fn refuse(&self, error: &SqsError) -> Response;
+}
+
+/// Takes the requests of this front aside; every other goes on. gRPC never asks on these paths.
+pub(super) async fn aside(State(services): State<Services>, request: Request, next: Next) -> Response {
+    if is_ours(&request) { services.answer(request).await } else { next.run(request).await }
+}
+
+/// `POST /`, an action in the query, or a queue's URL: `/ACCOUNT/QUEUE`.
+fn is_ours(request: &Request) -> bool {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    if path == "/" {
+        return *request.method() == Method::POST || query.is_some_and(|query| query.contains("Action="));
+    }
+    addresses::is_queue_path(path)
+}
+
+impl Services {
+    async fn answer(&self, request: Request) -> Response {
+        let id = RequestId::new();
+        let (head, body) = request.into_parts();
+        let mut response = match read_whole(&head, body).await {
+            Ok(body) => self.speak(&head, &body, &id).await,
+            Err(error) => json::Json.refuse(&error),
+        };
+        response.headers_mut().insert("x-amzn-requestid", id.header());
+        response
+    }
+
+    /// Gives a request to the protocol that it speaks.
+    async fn speak(&self, head: &Parts, body: &Bytes, id: &RequestId) -> Response {
+        if json::is_spoken(head) {
+            let answered = self.dispatch(&json::Json, head, body, id, json::operation(head));
+            return Box::pin(answered).await.unwrap_or_else(|error| json::Json.refuse(&error));
+        }
+        json::unknown()
+    }
+
+    /// The way of every request, whatever it speaks: who calls, what is asked, whether that is allowed, the answer.
+    async fn dispatch<P: Protocol>(
+        &self,
+        protocol: &P,
+        head: &Parts,
+        body: &Bytes,
+        id: &RequestId,
+        operation: Result<Operation, SqsError>,
+    ) -> Result<Response, SqsError> {
+        let caller = self.gate.judge(head, body, id)?;
+        let operation = operation?;
+        caller.may(operation)?;
+        operations::perform(protocol, self, &caller, operation, body).await
+    }
+}
+
+/// The body, if it is whole in time and no larger than it may be.
+async fn read_whole(head: &Parts, body: Body) -> Result<Bytes, SqsError> {
+    let is_encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+    let body = Limited::new(body, limits::SQS_REQUEST_BYTES).collect();
+    match tokio::time::timeout(Duration::from_millis(limits::SQS_REQUEST_TIME), body).await {
+        // It was read all the same, so that the connection lives on.
+        Ok(Ok(_)) if is_encoded => {
+            Err(SqsError::new(Code::UnsupportedMediaType, "A Content-Encoding is not supported: send it plain."))
+        }
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let text = format!("HTTP content length exceeded {} bytes.", limits::SQS_REQUEST_BYTES);
+            Err(SqsError::new(Code::RequestTooLarge, text))
+        }
+        Ok(Err(error)) => Err(SqsError::new(Code::Serialization, format!("The request broke off: {error}"))),
+        Err(_) => {
+            let text = format!("The request was not whole within {} ms.", limits::SQS_REQUEST_TIME);
+            Err(SqsError::new(Code::RequestTimeout, text))
+        }
+    }
+}
