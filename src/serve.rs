@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use lockstep_broker::{Broker, BrokerSettings, ClockChoice, JournalChoice, Security, StartError, StoreKind, Timestamp};
+use lockstep_broker::{
+    Broker, BrokerSettings, ClockChoice, GroupDelivery, JournalChoice, Security, SqsSettings, StartError, StoreKind,
+    Timestamp,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -60,6 +63,12 @@ pub(crate) struct ServeArgs {
     /// The seed of the plan's chances.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
+    /// How FIFO queues that SQS callers make without saying it hand out their groups: as SQS does, or one consumer a group.
+    #[arg(long, default_value = "prefix", value_name = "DISCIPLINE")]
+    sqs_delivery: SqsDelivery,
+    /// Let SQS callers wait as AWS does: 60 s between the deletion of a queue and a new one of its name, and between purges.
+    #[arg(long)]
+    aws_timing: bool,
     #[command(flatten)]
     security: SecurityArgs,
     /// Wait so long for another process to let go of the data directory.
@@ -84,6 +93,24 @@ impl std::fmt::Display for JournalKind {
             Self::Sled => "sled",
             Self::Segments => "segments",
             Self::Memory => "memory",
+        })
+    }
+}
+
+/// How groups are handed out.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SqsDelivery {
+    /// Exactly what SQS does: deletes in any order.
+    Prefix,
+    /// One consumer holds a group at a time, and deletes go in order; such queues can be claimed.
+    Strict,
+}
+
+impl std::fmt::Display for SqsDelivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Prefix => "prefix",
+            Self::Strict => "strict",
         })
     }
 }
@@ -186,6 +213,13 @@ fn start(args: &ServeArgs, security: Security) -> anyhow::Result<Broker> {
         clock: args.clock()?,
         force_clock: args.force_clock,
         security,
+        sqs: SqsSettings {
+            delivery: match args.sqs_delivery {
+                SqsDelivery::Prefix => GroupDelivery::Prefix,
+                SqsDelivery::Strict => GroupDelivery::Strict,
+            },
+            aws_timing: args.aws_timing,
+        },
         faults: args.faults.as_deref().map(|plan| faults::read(plan, args.seed)).transpose()?,
         ..BrokerSettings::new(journal)
     };

@@ -34,6 +34,7 @@ pub use faults::{CallFault, CrashPoint, FaultAction, FaultRule, Faults, Operatio
 pub use front::{
     access::{Right, Tokens},
     port::Security,
+    sqs::SqsSettings,
     tls::{Tls, TlsError, TlsFiles},
 };
 pub use handle::{
@@ -42,7 +43,7 @@ pub use handle::{
     is_wanted,
 };
 pub use journey::Arrival;
-pub use lockstep_engine::words::Timestamp;
+pub use lockstep_engine::{GroupDelivery, words::Timestamp};
 pub use lockstep_journal::{OpenError, StoreKind};
 pub use receipts::{GarbageHandle, ReceiptKeyError, Receipts};
 pub use recovery::RecoveryError;

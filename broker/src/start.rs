@@ -24,7 +24,10 @@ use tokio::{
 use self::parts::{Ground, Parts, assemble};
 use crate::{
     faults::{CrashPoint, Faults},
-    front::port::{self, Door, Security},
+    front::{
+        port::{self, Door, Doors, Security},
+        sqs::SqsSettings,
+    },
     handle::Handle,
     identity::Identity,
     limits,
@@ -86,6 +89,8 @@ pub struct BrokerSettings {
     pub faults: Option<Faults>,
     /// TLS and tokens of the port.
     pub security: Security,
+    /// The SQS door.
+    pub sqs: SqsSettings,
 }
 
 impl BrokerSettings {
@@ -103,6 +108,7 @@ impl BrokerSettings {
             force_clock: false,
             faults: None,
             security: Security::default(),
+            sqs: SqsSettings::default(),
         }
     }
 }
@@ -148,7 +154,7 @@ pub struct Broker {
     phase: watch::Sender<Phase>,
     fault: watch::Receiver<Option<Arc<str>>>,
     faults: Option<Faults>,
-    security: Security,
+    doors: Doors,
     ended: oneshot::Receiver<()>,
 }
 
@@ -218,7 +224,8 @@ impl Broker {
             spawn("lockstep-follower", fault_in.clone(), move || follower.run())?;
         }
         spawn("lockstep-sequencer", fault_in, move || runtime.block_on(sequencer.run()))?;
-        Ok(Self { handle, phase, fault, faults: settings.faults.clone(), security: settings.security.clone(), ended })
+        let doors = Doors { security: settings.security.clone(), sqs: settings.sqs };
+        Ok(Self { handle, phase, fault, faults: settings.faults.clone(), doors, ended })
     }
 
     /// What a front uses.
@@ -257,13 +264,8 @@ impl Broker {
             tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
         }
         let (close, closing) = watch::channel(Door::Open);
-        let mut server = tokio::spawn(port::serve(
-            self.handle.clone(),
-            self.faults.clone(),
-            self.security.clone(),
-            listener,
-            closing,
-        ));
+        let mut server =
+            tokio::spawn(port::serve(self.handle.clone(), self.faults.clone(), self.doors.clone(), listener, closing));
         let served = tokio::select! {
             () = shutdown => Ok(()),
             () = self.handle.drained() => {

@@ -5,6 +5,6 @@ pub(crate) mod access;
 mod door;
 mod grpc;
 pub(crate) mod port;
-mod sqs;
+pub(crate) mod sqs;
 pub(crate) mod tls;
 mod web;

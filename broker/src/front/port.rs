@@ -24,11 +24,20 @@ pub struct Security {
     pub tokens: Option<Tokens>,
 }
 
+/// How the doors of the port are set.
+#[derive(Clone, Debug)]
+pub(crate) struct Doors {
+    /// See [`Security`].
+    pub(crate) security: Security,
+    /// See [`SqsSettings`](sqs::SqsSettings).
+    pub(crate) sqs: sqs::SqsSettings,
+}
+
 /// Serves until the door closes and the open calls have ended.
 pub(crate) async fn serve(
     handle: Handle,
     faults: Option<Faults>,
-    security: Security,
+    Doors { security, sqs: settings }: Doors,
     listener: TcpListener,
     door: watch::Receiver<Door>,
 ) -> Result<(), tonic::transport::Error> {
@@ -40,6 +49,7 @@ pub(crate) async fn serve(
     let sqs = sqs::Services {
         handle: handle.clone(),
         gate: sqs::Gate { tls: security.tls.is_some(), closed: security.tokens.is_some() },
+        settings,
     };
     let routes = grpc::routes(handle.clone(), faults, door.clone())
         .await

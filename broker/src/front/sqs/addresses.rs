@@ -3,10 +3,7 @@
 
 use lockstep_engine::{command::QueueRef, words::QueueName};
 
-use super::{
-    caller::Caller,
-    errors::{Code, SqsError},
-};
+use super::{caller::Caller, errors::SqsError};
 
 /// Whether a path is that of a queue's URL: an account of 12 digits and one name.
 pub(super) fn is_queue_path(path: &str) -> bool {
@@ -32,7 +29,7 @@ impl Caller {
         let url = url.ok_or_else(|| SqsError::missing("QueueUrl"))?;
         // A bare name is its own last segment.
         let name = url.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let name = QueueName::parse(name).map_err(|_| SqsError::from(Code::QueueDoesNotExist))?;
+        let name = QueueName::parse(name).map_err(|_| SqsError::no_queue())?;
         Ok(QueueRef { name, generation: None })
     }
 
@@ -60,6 +57,7 @@ pub(super) fn name_of_arn(arn: &str) -> Option<QueueName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::front::sqs::errors::Code;
 
     #[test]
     fn p6_a_queue_is_found_by_the_last_part_of_its_url_alone() {

@@ -73,7 +73,7 @@ impl Gate {
     /// Judges a request by its head and its body.
     pub(super) fn judge(&self, head: &Parts, _body: &Bytes, _id: &RequestId) -> Result<Caller, SqsError> {
         if self.closed {
-            return Err(Code::InvalidClientTokenId.into());
+            return Err(SqsError::unknown_caller());
         }
         let host = host(head);
         if is_browser(head) && !is_at_home(head, &host) {

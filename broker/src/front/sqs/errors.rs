@@ -1,16 +1,7 @@
-//! How failures look to an AWS SDK (P3): the one table of codes, and what a rejection, a fault or a request without
-//! meaning becomes. It has no catch-all, so that a new rejection does not compile until it has a code.
-//!
-//! SDKs ask again by themselves after a 5xx and after `RequestThrottled`, under the same ids; every other code is final
-//! to them. So doubt, a broker that drains and a full disk are 503: space comes back when messages are deleted, and a
-//! producer that was told something final would drop what it has. What the SQS door cannot bring about is
-//! `UnsupportedOperation`, with its own text.
+//! How failures look to an AWS SDK: the one table of codes (P3), and the texts that several operations have in common.
+//! Which code a rejection of the engine gets is said in `refusals`.
 
 use std::borrow::Cow;
-
-use lockstep_engine::{Rejected, words::QueueGeneration};
-
-use crate::{failure::Failure, handle::Handle};
 
 /// Who has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +26,8 @@ pub(super) enum Code {
     InvalidParameterValue,
     MissingParameter,
     OverLimit,
+    PurgeQueueInProgress,
+    QueueDeletedRecently,
     QueueDoesNotExist,
     QueueNameExists,
     ReceiptHandleIsInvalid,
@@ -83,6 +76,12 @@ impl Code {
             }
             Self::MissingParameter => (COMMON, "MissingRequiredParameterException", "MissingParameter", 400, Sender),
             Self::OverLimit => (MODEL, "OverLimit", "OverLimit", 403, Sender),
+            Self::PurgeQueueInProgress => {
+                (MODEL, "PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress", 403, Sender)
+            }
+            Self::QueueDeletedRecently => {
+                (MODEL, "QueueDeletedRecently", "AWS.SimpleQueueService.QueueDeletedRecently", 400, Sender)
+            }
             Self::QueueDoesNotExist => {
                 (MODEL, "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", 400, Sender)
             }
@@ -173,197 +172,23 @@ impl SqsError {
     }
 }
 
-impl From<Code> for SqsError {
-    /// A code whose text is always the same.
-    fn from(code: Code) -> Self {
-        let text = match code {
-            Code::QueueDoesNotExist => "The specified queue does not exist.",
-            Code::InvalidClientTokenId => "The security token included in the request is invalid.",
-            Code::InvalidMessageContents => {
-                "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to \
-                 #xFFFD | #x10000 to #x10FFFF."
-            }
-            Code::AccessDenied
-            | Code::BatchEntryIdsNotDistinct
-            | Code::BatchRequestTooLong
-            | Code::EmptyBatchRequest
-            | Code::InternalFailure
-            | Code::InvalidAttributeName
-            | Code::InvalidAttributeValue
-            | Code::InvalidBatchEntryId
-            | Code::InvalidParameterValue
-            | Code::MissingParameter
-            | Code::OverLimit
-            | Code::QueueNameExists
-            | Code::ReceiptHandleIsInvalid
-            | Code::RequestThrottled
-            | Code::RequestTimeout
-            | Code::RequestTooLarge
-            | Code::ResourceNotFound
-            | Code::Serialization
-            | Code::ServiceUnavailable
-            | Code::TooManyEntriesInBatchRequest
-            | Code::UnknownOperation
-            | Code::UnsupportedMediaType
-            | Code::UnsupportedOperation => "",
-        };
-        Self::new(code, text)
+impl SqsError {
+    /// No queue of that name, or no name of a queue.
+    pub(super) fn no_queue() -> Self {
+        Self::new(Code::QueueDoesNotExist, "The specified queue does not exist.")
     }
-}
 
-/// What the caller named, for the texts that repeat it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Named<'a> {
-    /// Nothing that a text repeats.
-    #[default]
-    Nothing,
-    /// The receipt handle of a single call.
-    Handle(&'a str),
-    /// That of an entry of a batch, for which some codes differ (R3).
-    HandleOfEntry(&'a str),
-    /// A message of a batch, for which some texts differ (P4).
-    Entry,
-    /// A receive request attempt id (R7).
-    Attempt(&'a str),
-    /// A redrive policy (Q1).
-    Redrive(&'a str),
-}
-
-impl Named<'_> {
-    /// A fault of the receipt handle that was named.
-    fn handle_fault(self, reason: &str) -> SqsError {
-        match self {
-            Self::Handle(handle) | Self::HandleOfEntry(handle) => SqsError::value(handle, "ReceiptHandle", reason),
-            Self::Nothing | Self::Entry | Self::Attempt(_) | Self::Redrive(_) => {
-                SqsError::new(Code::InvalidParameterValue, reason.to_owned())
-            }
-        }
+    /// A character that no message may have (L6).
+    pub(super) fn characters() -> Self {
+        let text = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to \
+                    #xFFFD | #x10000 to #x10FFFF";
+        Self::new(Code::InvalidMessageContents, text)
     }
-}
 
-/// What a call without success looks like.
-pub(super) fn failure(failure: &Failure, named: Named<'_>) -> SqsError {
-    let unavailable = || SqsError::new(Code::ServiceUnavailable, failure.to_string());
-    match failure {
-        Failure::Rejected(rejected) => self::rejected(rejected, named),
-        Failure::Invalid(invalid) => SqsError::new(Code::InvalidParameterValue, invalid.message.clone()),
-        Failure::Unavailable(_) | Failure::Draining => unavailable(),
-        Failure::Overloaded => SqsError::new(Code::RequestThrottled, failure.to_string()),
-        Failure::Damaged { .. } => SqsError::new(Code::InternalFailure, failure.to_string()),
-        Failure::ClockNotManual => SqsError::new(Code::UnsupportedOperation, failure.to_string()),
+    /// A caller that nobody knows.
+    pub(super) fn unknown_caller() -> Self {
+        Self::new(Code::InvalidClientTokenId, "The security token included in the request is invalid.")
     }
-}
-
-/// A failure that repeats nothing of what the caller named.
-pub(super) fn plain(failure: &Failure) -> SqsError {
-    self::failure(failure, Named::Nothing)
-}
-
-/// What a rejection looks like, of a whole call or of an entry.
-pub(super) fn rejected(rejected: &Rejected, named: Named<'_>) -> SqsError {
-    let with = |code| SqsError::new(code, rejected.to_string());
-    match rejected {
-        Rejected::QueueNotFound | Rejected::QueueGenerationChanged { .. } => Code::QueueDoesNotExist.into(),
-        Rejected::QueueExists { attribute } => SqsError::new(
-            Code::QueueNameExists,
-            format!("A queue already exists with the same name and a different value for attribute {attribute}"),
-        ),
-        Rejected::AttributeInvalid { attribute, .. } => attribute_value(attribute),
-        Rejected::AttributeFixed { attribute } => SqsError::new(
-            Code::InvalidAttributeValue,
-            format!("Invalid value for the parameter {attribute}. Reason: It is fixed at creation."),
-        ),
-        Rejected::AttributeUnknown { attribute } => unknown_attribute(attribute),
-        Rejected::DeadLetterQueueNotFound { .. }
-        | Rejected::DeadLetterQueueIsSelf
-        | Rejected::DeadLetterQueueKind { .. }
-        | Rejected::RedriveNotAllowed { .. } => redrive_policy(rejected, named),
-        Rejected::MessageTooLong { limit } => too_long(*limit, matches!(named, Named::Entry)),
-        Rejected::DeduplicationIdMissing => SqsError::new(
-            Code::InvalidParameterValue,
-            "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided \
-             explicitly",
-        ),
-        Rejected::DelayNotAllowed | Rejected::DeduplicationIdNotAllowed => with(Code::InvalidParameterValue),
-        Rejected::ReceiveAttemptInvalid => match named {
-            Named::Attempt(id) => SqsError::value(id, "ReceiveRequestAttemptId", NOT_RETRYABLE),
-            Named::Nothing | Named::Entry | Named::Handle(_) | Named::HandleOfEntry(_) | Named::Redrive(_) => {
-                with(Code::InvalidParameterValue)
-            }
-        },
-        Rejected::ReceiptForeign => match named {
-            Named::Handle(handle) | Named::HandleOfEntry(handle) => SqsError::garbage_handle(handle),
-            Named::Nothing | Named::Entry | Named::Attempt(_) | Named::Redrive(_) => with(Code::ReceiptHandleIsInvalid),
-        },
-        Rejected::ReceiptExpired => match named {
-            Named::HandleOfEntry(_) => SqsError::new(Code::ReceiptHandleIsInvalid, "The receipt handle has expired"),
-            Named::Handle(_) | Named::Nothing | Named::Entry | Named::Attempt(_) | Named::Redrive(_) => {
-                named.handle_fault("The receipt handle has expired.")
-            }
-        },
-        Rejected::MessageNotInFlight => {
-            named.handle_fault("Message does not exist or is not available for visibility timeout change.")
-        }
-        Rejected::VisibilityTooLong => SqsError::new(
-            Code::InvalidParameterValue,
-            "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
-        ),
-        Rejected::EarlierInFlight { .. } => named.handle_fault(&format!("{rejected}.")),
-        Rejected::StorageFull => with(Code::ServiceUnavailable),
-        // An entry that only waits for an earlier one is asked again.
-        Rejected::EarlierRejected => with(Code::ServiceUnavailable),
-        Rejected::OverLimit => SqsError::new(Code::OverLimit, "Too many messages in flight: at most 120000."),
-        Rejected::TooManyTags { .. } => with(Code::InvalidParameterValue),
-        Rejected::NotADeadLetterQueue => {
-            SqsError::new(Code::InvalidParameterValue, "Source queue must be configured as a Dead Letter Queue.")
-        }
-        Rejected::MoveDestinationNotFound { .. } => no_resource("DestinationArn"),
-        Rejected::MoveTaskRunning => SqsError::new(
-            Code::InvalidParameterValue,
-            "There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
-        ),
-        Rejected::MoveTaskNotFound => SqsError::new(Code::ResourceNotFound, "Task does not exist."),
-        Rejected::MoveDestinationIsSource
-        | Rejected::MoveDestinationKind
-        | Rejected::MoveRateInvalid
-        | Rejected::MoveTaskEnded => with(Code::InvalidParameterValue),
-        Rejected::TooManyMoveTasks => with(Code::OverLimit),
-        // None of these can be asked for in the words of SQS.
-        Rejected::NotFifo
-        | Rejected::ProducerNotFound
-        | Rejected::ProducerFenced { .. }
-        | Rejected::SendNumberInvalid { .. }
-        | Rejected::SendNumberConflict { .. }
-        | Rejected::AlreadyAccepted
-        | Rejected::TooManyProducers
-        | Rejected::NotStrict
-        | Rejected::ReaderNotFound
-        | Rejected::ReaderFenced { .. }
-        | Rejected::ClaimNumberInvalid { .. }
-        | Rejected::TooManyOpenClaims
-        | Rejected::TooManyReaders
-        | Rejected::ClaimNotOpen
-        | Rejected::ClaimFenced { .. }
-        | Rejected::ClaimBurnt
-        | Rejected::CommitConflict
-        | Rejected::OutcomeForgotten
-        | Rejected::OutputRefused { .. }
-        | Rejected::OutcomeInvalid { .. }
-        | Rejected::NoDeadLetterQueue
-        | Rejected::TooManyParked
-        | Rejected::ValueOutsideClaim { .. }
-        | Rejected::ValueTooLong { .. }
-        | Rejected::ReaderFull => with(Code::UnsupportedOperation),
-    }
-}
-
-const NOT_RETRYABLE: &str = "The receiveRequestAttemptId is not valid anymore since the receive call is not retryable.";
-
-/// A message longer than its queue allows, alone (L2) or in a batch (P4).
-fn too_long(limit: u32, of_batch: bool) -> SqsError {
-    let what = if of_batch { "cannot be validated" } else { "are invalid" };
-    let text = format!("One or more parameters {what}. Reason: Message must be shorter than {limit} bytes.");
-    SqsError::new(Code::InvalidParameterValue, text)
 }
 
 /// An attribute that the queue does not have (L8).
@@ -382,29 +207,8 @@ pub(super) fn attribute_value(attribute: &str) -> SqsError {
     SqsError::new(Code::InvalidAttributeValue, format!("Invalid value for the parameter {attribute}."))
 }
 
-/// A redrive policy that cannot be (Q1).
-fn redrive_policy(rejected: &Rejected, named: Named<'_>) -> SqsError {
-    let policy = match named {
-        Named::Redrive(policy) => policy,
-        Named::Nothing | Named::Entry | Named::Handle(_) | Named::HandleOfEntry(_) | Named::Attempt(_) => "",
-    };
-    match rejected {
-        Rejected::DeadLetterQueueNotFound { .. } => {
-            SqsError::value(policy, "RedrivePolicy", "Dead letter target does not exist.")
-        }
-        other => SqsError::value(policy, "RedrivePolicy", &format!("{other}.")),
-    }
-}
-
 /// An ARN that names nothing (Q6).
 pub(super) fn no_resource(parameter: &str) -> SqsError {
     let text = format!("The resource that you specified for the {parameter} parameter doesn't exist.");
     SqsError::new(Code::ResourceNotFound, text)
-}
-
-/// The text of a delete that would leave a hole, with the id of the message that is in the way.
-pub(super) fn hole(handle: &Handle, rejected: &Rejected, named: Named<'_>, queue: QueueGeneration) -> SqsError {
-    let Rejected::EarlierInFlight { blocking } = rejected else { return self::rejected(rejected, named) };
-    let id = handle.message_id(queue, *blocking);
-    named.handle_fault(&format!("{rejected}; its id is {id}."))
 }

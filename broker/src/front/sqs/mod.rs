@@ -9,6 +9,7 @@ mod errors;
 mod json;
 mod model;
 mod operations;
+mod refusals;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use lockstep_engine::GroupDelivery;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::caller::Gate;
@@ -31,11 +33,27 @@ use self::{
 };
 use crate::{handle::Handle, limits};
 
+/// How the SQS door does what AWS leaves open, or what not everybody wants of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SqsSettings {
+    /// How groups are handed out in a FIFO queue that is made here without the tag `lockstep:GroupDelivery`.
+    pub delivery: GroupDelivery,
+    /// Whether a name may be used again only 60 s after a deletion (A2), and a queue purged once in 60 s (A3).
+    pub aws_timing: bool,
+}
+
+impl Default for SqsSettings {
+    fn default() -> Self {
+        Self { delivery: GroupDelivery::Prefix, aws_timing: false }
+    }
+}
+
 /// What the operations see: the handle, and who may come in.
 #[derive(Clone, Debug)]
 pub(super) struct Services {
     pub(super) handle: Handle,
     pub(super) gate: Gate,
+    pub(super) settings: SqsSettings,
 }
 
 /// How requests are read and answers written. Operations are the same for every protocol.

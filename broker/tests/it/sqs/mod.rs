@@ -82,8 +82,6 @@ pub(crate) struct Sqs {
     http: Http,
 }
 
-/// Whose calls these are.
-const ACCOUNT: &str = "123456789012";
 /// The head of every call: the host as the caller writes it, and a signature that nobody checks.
 const HEAD: &str = "Host: broker.test:9324\r\nUser-Agent: test\r\nContent-Type: application/x-amz-json-1.0\r\n\
     Authorization: AWS4-HMAC-SHA256 Credential=123456789012/20260101/eu-west-1/sqs/aws4_request, \

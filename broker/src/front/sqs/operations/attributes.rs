@@ -2,8 +2,10 @@
 //! Q5). The engine judges ranges; a text that is no value at all is refused here.
 
 use lockstep_engine::{
-    AttributeChanges, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy, view::QueueView,
-    words::QueueName,
+    AttributeChanges, Change, DeduplicationScope, GroupDelivery, RedriveAllow, RedriveChange, RedrivePolicy,
+    ThroughputLimit,
+    view::QueueView,
+    words::{KmsKey, Policy, QueueName, WordError},
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,12 +62,13 @@ pub(super) fn redrive_text<'a>(given: &'a Given<'_>) -> &'a str {
     get(given, "RedrivePolicy").unwrap_or_default()
 }
 
-/// What a queue is made with. Its groups are handed out as SQS does, unless the tag says `strict`.
+/// What a queue is made with; how its groups are handed out, where the tag says it.
 pub(super) fn at_creation(name: &QueueName, given: Given<'_>, tags: &Option<Given<'_>>) -> Answered<AttributeChanges> {
-    let changes = changes(name, given)?;
+    let changes = changes(name, given, true)?;
     let delivery = match tags.as_ref().and_then(|tags| get(tags, DELIVERY_TAG)) {
         _ if !name.is_fifo() => None,
-        None | Some("prefix") => Some(GroupDelivery::Prefix),
+        None => None,
+        Some("prefix") => Some(GroupDelivery::Prefix),
         Some("strict") => Some(GroupDelivery::Strict),
         Some(other) => {
             let reason = "The tag lockstep:GroupDelivery is strict or prefix.";
@@ -75,11 +78,14 @@ pub(super) fn at_creation(name: &QueueName, given: Given<'_>, tags: &Option<Give
     Ok(AttributeChanges { delivery, ..changes })
 }
 
-/// What was given, as changes.
-pub(super) fn changes(name: &QueueName, given: Given<'_>) -> Answered<AttributeChanges> {
+/// What was given, as changes. The scope counts only `at_creation`; later it changes what is shown (S8).
+pub(super) fn changes(name: &QueueName, given: Given<'_>, at_creation: bool) -> Answered<AttributeChanges> {
     let mut changes = AttributeChanges::default();
     for (attribute, value) in given.0 {
         change(&mut changes, name, &attribute, &value)?;
+    }
+    if !at_creation {
+        changes.aws.shown_scope = changes.scope.take();
     }
     Ok(changes)
 }
@@ -114,9 +120,28 @@ fn change(changes: &mut AttributeChanges, queue: &QueueName, attribute: &str, va
                 _ => return Err(attribute_value(attribute)),
             });
         }
+        "FifoThroughputLimit" => {
+            changes.aws.throughput = Some(match value {
+                "perQueue" => ThroughputLimit::PerQueue,
+                "perMessageGroupId" => ThroughputLimit::PerMessageGroup,
+                _ => return Err(attribute_value(attribute)),
+            });
+        }
+        "SqsManagedSseEnabled" => changes.aws.managed_sse = Some(flag(attribute, value)?),
+        "KmsDataKeyReusePeriodSeconds" => changes.aws.kms_reuse = milliseconds()?,
+        "KmsMasterKeyId" => changes.aws.kms_key = Some(text(attribute, value, KmsKey::parse)?),
+        "Policy" => changes.aws.policy = Some(text(attribute, value, Policy::parse)?),
         _ => return Err(unknown_attribute(attribute)),
     }
     Ok(())
+}
+
+/// A text that is kept; an empty one removes it.
+fn text<T>(attribute: &str, value: &str, parse: impl Fn(&str) -> Result<T, WordError>) -> Answered<Change<T>> {
+    if value.is_empty() {
+        return Ok(Change::Remove);
+    }
+    parse(value).map(Change::Set).map_err(|_| attribute_value(attribute))
 }
 
 fn flag(attribute: &str, value: &str) -> Answered<bool> {
@@ -240,18 +265,22 @@ pub(super) fn shown(caller: &Caller, view: &QueueView) -> Vec<(&'static str, Str
         ("MessageRetentionPeriod", seconds(attributes.retention)),
         ("DelaySeconds", seconds(attributes.delay)),
         ("ReceiveMessageWaitTimeSeconds", seconds(attributes.wait)),
-        ("SqsManagedSseEnabled", "true".to_owned()),
+        ("SqsManagedSseEnabled", attributes.aws.managed_sse.to_string()),
     ];
     if view.name.is_fifo() {
-        let scope = match attributes.scope {
+        let scope = match attributes.shown_scope() {
             DeduplicationScope::Queue => "queue",
             DeduplicationScope::MessageGroup => "messageGroup",
+        };
+        let limit = match attributes.aws.throughput {
+            ThroughputLimit::PerQueue => "perQueue",
+            ThroughputLimit::PerMessageGroup => "perMessageGroupId",
         };
         shown.extend([
             ("FifoQueue", "true".to_owned()),
             ("ContentBasedDeduplication", attributes.content_based.to_string()),
             ("DeduplicationScope", scope.to_owned()),
-            ("FifoThroughputLimit", "perQueue".to_owned()),
+            ("FifoThroughputLimit", limit.to_owned()),
         ]);
     }
     if let Some(policy) = &attributes.redrive {
@@ -259,6 +288,11 @@ pub(super) fn shown(caller: &Caller, view: &QueueView) -> Vec<(&'static str, Str
         let policy = RedriveOut { dead_letter_target_arn, max_receive_count: policy.max_receives };
         shown.push(("RedrivePolicy", serde_json::to_string(&policy).expect("texts and numbers")));
     }
+    let aws = &attributes.aws;
+    shown.extend(aws.policy.as_ref().map(|policy| ("Policy", policy.to_string())));
+    shown.extend(aws.kms_key.as_ref().map(|key| ("KmsMasterKeyId", key.to_string())));
+    let reuse = aws.kms_reuse.map(seconds).or_else(|| aws.kms_key.as_ref().map(|_| "300".to_owned()));
+    shown.extend(reuse.map(|period| ("KmsDataKeyReusePeriodSeconds", period)));
     shown.extend(allow_shown(caller, &attributes.redrive_allow).map(|policy| ("RedriveAllowPolicy", policy)));
     shown
 }

@@ -7,7 +7,7 @@ use lockstep_engine::words::Receipt;
 use super::Answered;
 use crate::front::sqs::{
     Services,
-    errors::{Code, Fault, Named, SqsError},
+    errors::{Code, Fault, SqsError},
     model::{
         Text,
         batches::{BatchAnswer, DoneEntry, FailedEntry},
@@ -65,15 +65,8 @@ pub(super) fn failed(id: String, error: SqsError) -> FailedEntry {
 }
 
 /// The receipts of handles; or what a handle is that this broker never gave (R4).
-pub(super) fn receipts(services: &Services, handles: &[Named<'_>]) -> Vec<Answered<Receipt>> {
-    let open = |named: &Named<'_>| match *named {
-        Named::Handle(handle) | Named::HandleOfEntry(handle) => {
-            services.handle.receipt(handle).map_err(|_| SqsError::garbage_handle(handle))
-        }
-        Named::Nothing | Named::Entry | Named::Attempt(_) | Named::Redrive(_) => {
-            Err(SqsError::missing("ReceiptHandle"))
-        }
-    };
+pub(super) fn receipts(services: &Services, handles: &[&str]) -> Vec<Answered<Receipt>> {
+    let open = |handle: &&str| services.handle.receipt(handle).map_err(|_| SqsError::garbage_handle(handle));
     handles.iter().map(open).collect()
 }
 

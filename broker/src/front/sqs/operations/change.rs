@@ -6,12 +6,13 @@ use super::{Answered, batches, plain, required, visibility};
 use crate::front::sqs::{
     Services,
     caller::Caller,
-    errors::{Named, SqsError, rejected},
+    errors::SqsError,
     model::{
         Nothing,
         batches::{Batch, BatchAnswer, ChangeEntry, DoneEntry},
         messages::ChangeMessageVisibility,
     },
+    refusals::{Named, rejected},
 };
 
 /// What the service's model calls an entry.
@@ -26,7 +27,7 @@ pub(super) async fn change_message_visibility(
     let queue = caller.queue(request.queue_url.as_deref())?;
     let handle = required(&request.receipt_handle, "ReceiptHandle")?;
     let timeout = visibility(request.visibility_timeout)?.ok_or_else(|| SqsError::missing(TIMEOUT))?;
-    let outcomes = change(services, queue, vec![(Named::Handle(handle), Ok(timeout))]).await?;
+    let outcomes = change(services, queue, vec![(handle, Ok(timeout))], Named::Handle).await?;
     outcomes.into_iter().next().expect("one outcome for each handle").map(|()| Nothing {})
 }
 
@@ -43,19 +44,20 @@ pub(super) async fn change_message_visibility_batch(
         let handle = required(&entry.receipt_handle, "").map_err(missing("ReceiptHandle"))?;
         let seconds = entry.visibility_timeout.ok_or(()).map_err(|()| batches::missing(ENTRY, number, TIMEOUT))?;
         let timeout = visibility(Some(seconds)).map(Option::unwrap_or_default);
-        changes.push((Named::HandleOfEntry(handle), timeout));
+        changes.push((handle, timeout));
     }
-    let outcomes = change(services, queue, changes).await?;
+    let outcomes = change(services, queue, changes, Named::HandleOfEntry).await?;
     Ok(batches::done(entries.iter().map(|entry| entry.id.as_deref()), outcomes))
 }
 
 /// Changes what the handles stand for, one after the other.
-async fn change(
+async fn change<'a>(
     services: &Services,
     queue: QueueRef,
-    changes: Vec<(Named<'_>, Answered<u64>)>,
+    changes: Vec<(&'a str, Answered<u64>)>,
+    named: fn(&'a str) -> Named<'a>,
 ) -> Answered<Vec<Answered<()>>> {
-    let handles: Vec<_> = changes.iter().map(|(named, _)| *named).collect();
+    let handles: Vec<_> = changes.iter().map(|(handle, _)| *handle).collect();
     let opened = batches::receipts(services, &handles);
     let judged = opened.into_iter().zip(changes).map(|(receipt, (_, timeout))| Ok((receipt?, timeout?)));
     let judged: Vec<Answered<_>> = judged.collect();
@@ -68,10 +70,10 @@ async fn change(
         services.handle.change_visibility(ChangeVisibility { queue, entries }).await.map_err(|it| plain(&it))?
     }
     .into_iter();
-    let outcome = |(judged, named): (Answered<_>, &Named<'_>)| {
+    let outcome = |(judged, handle): (Answered<_>, &&'a str)| {
         judged?;
         let outcome = outcomes.next().expect("one outcome for each receipt");
-        outcome.map(|_| ()).map_err(|it| rejected(&it, *named))
+        outcome.map(|_| ()).map_err(|it| rejected(&it, named(handle)))
     };
     Ok(judged.into_iter().zip(&handles).map(outcome).collect())
 }

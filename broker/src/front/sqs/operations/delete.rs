@@ -6,12 +6,13 @@ use super::{Answered, batches, plain, required};
 use crate::front::sqs::{
     Services,
     caller::Caller,
-    errors::{Named, SqsError, hole},
+    errors::SqsError,
     model::{
         Nothing,
         batches::{Batch, BatchAnswer, DeleteEntry, DoneEntry},
         messages::DeleteMessage,
     },
+    refusals::{Named, hole},
 };
 
 /// What the service's model calls an entry.
@@ -24,7 +25,7 @@ pub(super) async fn delete_message(
 ) -> Answered<Nothing> {
     let queue = caller.queue(request.queue_url.as_deref())?;
     let handle = required(&request.receipt_handle, "ReceiptHandle")?;
-    let outcomes = delete(services, queue, &[Named::Handle(handle)]).await?;
+    let outcomes = delete(services, queue, &[handle], Named::Handle).await?;
     outcomes.into_iter().next().expect("one outcome for each handle").map(|()| Nothing {})
 }
 
@@ -39,14 +40,19 @@ pub(super) async fn delete_message_batch(
     for (number, entry) in entries.iter().enumerate() {
         let handle =
             required(&entry.receipt_handle, "").map_err(|_| batches::missing(ENTRY, number, "ReceiptHandle"))?;
-        handles.push(Named::HandleOfEntry(handle));
+        handles.push(handle);
     }
-    let outcomes = delete(services, queue, &handles).await?;
+    let outcomes = delete(services, queue, &handles, Named::HandleOfEntry).await?;
     Ok(batches::done(entries.iter().map(|entry| entry.id.as_deref()), outcomes))
 }
 
 /// Deletes what the handles stand for, judged as a set: on a strict queue only what is behind a hole fails.
-async fn delete(services: &Services, queue: QueueRef, handles: &[Named<'_>]) -> Answered<Vec<Answered<()>>> {
+async fn delete<'a>(
+    services: &Services,
+    queue: QueueRef,
+    handles: &[&'a str],
+    named: fn(&'a str) -> Named<'a>,
+) -> Answered<Vec<Answered<()>>> {
     let opened = batches::receipts(services, handles);
     let receipts: Vec<_> = opened.iter().flatten().copied().collect();
     let mut outcomes = if receipts.is_empty() {
@@ -57,10 +63,10 @@ async fn delete(services: &Services, queue: QueueRef, handles: &[Named<'_>]) -> 
         services.handle.delete(Delete { queue, receipts }).await.map_err(|it| plain(&it))?
     }
     .into_iter();
-    let outcome = |(receipt, named): (Result<_, SqsError>, &Named<'_>)| {
+    let outcome = |(receipt, handle): (Result<_, SqsError>, &&'a str)| {
         let receipt: lockstep_engine::words::Receipt = receipt?;
         let outcome = outcomes.next().expect("one outcome for each receipt");
-        outcome.map(|_| ()).map_err(|it| hole(&services.handle, &it, *named, receipt.generation))
+        outcome.map(|_| ()).map_err(|it| hole(&services.handle, &it, named(handle), receipt.generation))
     };
     Ok(opened.into_iter().zip(handles).map(outcome).collect())
 }

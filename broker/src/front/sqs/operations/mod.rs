@@ -16,7 +16,8 @@ use axum::response::Response;
 use super::{
     Protocol, Services,
     caller::Caller,
-    errors::{SqsError, failure, plain},
+    errors::SqsError,
+    refusals::{failure, plain},
 };
 use crate::front::access::Right;
 

@@ -6,6 +6,7 @@ use lockstep_engine::words::{DeduplicationId, GroupId, QueueName};
 use super::Answered;
 use crate::{
     front::sqs::{
+        caller::Caller,
         digest,
         errors::{Code, SqsError},
         model::{
@@ -49,10 +50,10 @@ impl Outgoing<'_> {
     }
 
     /// Parses it for a queue.
-    pub(super) fn parse(self, queue: &QueueName) -> Answered<(NewMessage, Digests)> {
+    pub(super) fn parse(self, queue: &QueueName, caller: &Caller) -> Answered<(NewMessage, Digests)> {
         let body = self.body.filter(|body| !body.is_empty()).ok_or_else(|| SqsError::missing("MessageBody"))?;
         if !is_message_text(&body) {
-            return Err(Code::InvalidMessageContents.into());
+            return Err(SqsError::characters());
         }
         let (group, deduplication_id) = ids(queue, self.group, self.deduplication_id)?;
         let delay = match self.delay {
@@ -76,7 +77,8 @@ impl Outgoing<'_> {
             AttributeValue::Binary(_) => String::new(),
         });
         let delay = delay.map(|seconds| seconds * 1_000);
-        Ok((NewMessage { group, deduplication_id, body, delay, attributes, trace_header }, digests))
+        let sender_id = caller.account.clone();
+        Ok((NewMessage { group, deduplication_id, body, delay, attributes, trace_header, sender_id }, digests))
     }
 }
 

@@ -6,9 +6,9 @@ use lockstep_engine::{command, words::QueueName};
 use super::{Answered, attributes, failure, plain, ranged, required};
 use crate::{
     front::sqs::{
-        Services,
+        Services, SqsSettings,
         caller::Caller,
-        errors::{Code, Named, SqsError},
+        errors::{Code, SqsError},
         model::{
             Nothing, OfQueue, Pairs, Text,
             queues::{
@@ -16,6 +16,7 @@ use crate::{
                 QueueUrlAnswer, SetQueueAttributes,
             },
         },
+        refusals::Named,
     },
     limits,
 };
@@ -45,8 +46,10 @@ pub(super) async fn create_queue(
     let policy = attributes::redrive_text(&given).to_owned();
     let attributes = attributes::at_creation(&name, given, &request.tags)?;
     let tags = super::tags::tags(request.tags.unwrap_or_default())?;
-    let command = command::CreateQueue { name: name.clone(), attributes, tags };
-    services.handle.create_queue(command).await.map_err(|it| failure(&it, Named::Redrive(&policy)))?;
+    let create = command::CreateQueue { name: name.clone(), attributes, tags };
+    let SqsSettings { delivery, aws_timing: spaced } = services.settings;
+    let command = command::CreateSqsQueue { create, delivery, spaced };
+    services.handle.create_sqs_queue(command).await.map_err(|it| failure(&it, Named::Redrive(&policy)))?;
     Ok(QueueUrlAnswer { queue_url: caller.queue_url(&name, None) })
 }
 
@@ -120,7 +123,7 @@ pub(super) async fn set_queue_attributes(
     let queue = caller.queue(request.queue_url.as_deref())?;
     let given = request.attributes.ok_or_else(|| SqsError::missing("Attributes"))?;
     let policy = attributes::redrive_text(&given).to_owned();
-    let changes = attributes::changes(&queue.name, given)?;
+    let changes = attributes::changes(&queue.name, given, false)?;
     let changed = services.handle.set_queue_attributes(command::SetQueueAttributes { queue, changes }).await;
     changed.map_err(|it| failure(&it, Named::Redrive(&policy)))?;
     Ok(Nothing {})
@@ -128,7 +131,10 @@ pub(super) async fn set_queue_attributes(
 
 pub(super) async fn purge_queue(services: &Services, caller: &Caller, request: OfQueue<'_>) -> Answered<Nothing> {
     let queue = caller.queue(request.queue_url.as_deref())?;
-    services.handle.purge_queue(command::PurgeQueue { queue }).await.map_err(|it| plain(&it))?;
+    let name = queue.name.to_string();
+    let purge = command::PurgeQueue { queue };
+    let command = command::PurgeSqsQueue { purge, spaced: services.settings.aws_timing };
+    services.handle.purge_sqs_queue(command).await.map_err(|it| failure(&it, Named::Queue(&name)))?;
     Ok(Nothing {})
 }
 

@@ -8,17 +8,18 @@ use crate::{
         Services,
         caller::Caller,
         digest,
-        errors::{Named, SqsError},
+        errors::SqsError,
         model::{
             Blob, Pairs, Text, Utf8,
             messages::{AttributeOut, Message, ReceiveMessage, ReceiveMessageAnswer},
         },
+        refusals::Named,
     },
     handle::{AttributeValue, Delivery, MessageAttribute, is_wanted},
 };
 
-/// Who sent a message, to those who ask: the broker keeps no names of senders, and SDKs expect one.
-const SENDER: &str = "AIDALOCKSTEPSENDER000";
+/// Who sent a message of which nobody said it, because it came by gRPC: SDKs expect a name.
+const SENDER: &str = "000000000000";
 
 pub(super) async fn receive_message(
     services: &Services,
@@ -95,7 +96,7 @@ fn system_attributes(caller: &Caller, delivery: &Delivery, wanted: &Wanted<'_>) 
     };
     let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
     let (group, number) = &delivery.place;
-    add("SenderId", &|| Some(SENDER.to_owned()));
+    add("SenderId", &|| text(&delivery.sender_id).or_else(|| text(SENDER)));
     add("SentTimestamp", &|| Some(delivered.sent_at.0.to_string()));
     add("ApproximateReceiveCount", &|| Some(delivered.receives.to_string()));
     add("ApproximateFirstReceiveTimestamp", &|| Some(delivered.first_received_at.0.to_string()));

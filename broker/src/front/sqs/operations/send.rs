@@ -3,7 +3,7 @@
 use lockstep_engine::{Rejected, command::QueueRef, reply::Accepted, words::SequenceNumber};
 
 use super::{
-    Answered, batches, failure,
+    Answered, batches,
     outgoing::{Digests, Outgoing},
     plain,
 };
@@ -11,13 +11,14 @@ use crate::{
     front::sqs::{
         Services,
         caller::Caller,
-        errors::{Code, Named, SqsError, rejected},
+        errors::{Code, SqsError},
         model::{
             batches::{Batch, BatchAnswer, SendEntry, SentEntry},
             messages::{SendMessage, SendMessageAnswer},
         },
+        refusals::{Named, rejected},
     },
-    handle::NewMessage,
+    handle::{NewMessage, Outcomes},
 };
 
 /// What the service's model calls an entry.
@@ -44,7 +45,7 @@ pub(super) async fn send_message(
         deduplication_id: request.message_deduplication_id,
         group: request.message_group_id,
     };
-    let (message, digests) = outgoing.parse(&queue.name)?;
+    let (message, digests) = outgoing.parse(&queue.name, caller)?;
     let fifo = queue.name.is_fifo();
     let outcomes = services.handle.send(queue, vec![message]).await.map_err(|it| plain(&it))?;
     let outcome = outcomes.into_iter().next().expect("one outcome for each entry");
@@ -59,12 +60,6 @@ pub(super) async fn send_message(
     })
 }
 
-/// An entry that can be sent, and what it will be answered with.
-struct Entry {
-    index: usize,
-    message: NewMessage,
-}
-
 pub(super) async fn send_message_batch(
     services: &Services,
     caller: &Caller,
@@ -73,20 +68,21 @@ pub(super) async fn send_message_batch(
     let queue = caller.queue(request.queue_url.as_deref())?;
     let entries = batches::entries(request.entries, ENTRY, |entry| entry.id.as_ref())?;
     let fifo = queue.name.is_fifo();
-    let (mut ids, mut parsed, mut sendable) = (Vec::new(), Vec::new(), Vec::new());
-    let outgoing = whole(&queue, entries)?;
-    for (index, (id, outgoing)) in outgoing.into_iter().enumerate() {
-        ids.push(id);
-        parsed.push(outgoing.parse(&queue.name).map(|(message, digests)| {
-            sendable.push(Entry { index, message });
+    let (mut parsed, mut messages) = (Vec::new(), Vec::new());
+    for (id, outgoing) in whole(&queue, entries)? {
+        let digests = outgoing.parse(&queue.name, caller).map(|(message, digests)| {
+            messages.push(message);
             digests
-        }));
+        });
+        parsed.push((id, digests));
     }
-    let mut outcomes = send_all(services, &queue, sendable, parsed.len()).await?;
+    let mut outcomes = send_all(services, queue, messages).await?.into_iter();
     let mut answer = BatchAnswer { successful: Vec::new(), failed: Vec::new() };
-    for ((id, parsed), outcome) in ids.into_iter().zip(parsed).zip(outcomes.drain(..)) {
-        let accepted = outcome.map(|it| it.map_err(|it| rejected(&it, Named::Entry)));
-        let sent = parsed.and_then(|digests| Ok((digests, accepted.expect("what was parsed was sent")?)));
+    for (id, digests) in parsed {
+        let sent = digests.and_then(|digests| {
+            let outcome = outcomes.next().expect("one outcome for each message");
+            Ok((digests, outcome.map_err(|it| rejected(&it, Named::Entry))?))
+        });
         match sent {
             Ok((digests, accepted)) => answer.successful.push(SentEntry {
                 id,
@@ -133,43 +129,17 @@ fn whole<'a>(queue: &QueueRef, entries: Vec<SendEntry<'a>>) -> Answered<Vec<(Str
     Ok(outgoing)
 }
 
-/// The outcomes by the entries' places; none for one that was not to be sent.
-type Outcomes = Vec<Option<Result<Accepted, Rejected>>>;
-
-/// Sends a batch. The engine refuses what follows a refused message of its group (H1); SQS does not, so those are sent
-/// once more without it, in their order.
-async fn send_all(services: &Services, queue: &QueueRef, mut entries: Vec<Entry>, places: usize) -> Answered<Outcomes> {
-    let mut outcomes: Outcomes = vec![None; places];
-    without_ids(services, queue, &entries).await?;
-    while !entries.is_empty() {
-        let messages = entries.iter().map(|entry| entry.message.clone()).collect();
-        let sent = services.handle.send(queue.clone(), messages).await.map_err(|it| plain(&it))?;
-        let mut again = Vec::new();
-        for (entry, outcome) in entries.into_iter().zip(sent) {
-            match outcome {
-                Err(Rejected::EarlierRejected) => again.push(entry),
-                outcome => outcomes[entry.index] = Some(outcome),
-            }
-        }
-        entries = again;
+/// Sends what of a batch can be sent, each judged by itself (P4).
+async fn send_all(services: &Services, queue: QueueRef, messages: Vec<NewMessage>) -> Answered<Outcomes<Accepted>> {
+    if messages.is_empty() {
+        // A queue that is not there is the greater fault.
+        services.handle.describe_queue(queue).await.map_err(|it| plain(&it))?;
+        return Ok(Vec::new());
     }
-    let refused = |refusal: Rejected| outcomes.iter().flatten().all(|it| it.as_ref().err() == Some(&refusal));
+    let outcomes = services.handle.send_separately(queue, messages).await.map_err(|it| plain(&it))?;
     // An SDK asks again for a request that failed as a whole, and for no entry.
-    if outcomes.iter().any(Option::is_some) && refused(Rejected::StorageFull) {
-        return Err(failure(&Rejected::StorageFull.into(), Named::Nothing));
+    if outcomes.iter().all(|outcome| *outcome == Err(Rejected::StorageFull)) {
+        return Err(rejected(&Rejected::StorageFull, Named::Nothing));
     }
     Ok(outcomes)
-}
-
-/// On a queue without content-based deduplication a message without an id fails the whole batch (S1), so it must be
-/// known before anything is sent.
-async fn without_ids(services: &Services, queue: &QueueRef, entries: &[Entry]) -> Answered<()> {
-    if !queue.name.is_fifo() || entries.iter().all(|entry| entry.message.deduplication_id.is_some()) {
-        return Ok(());
-    }
-    let view = services.handle.describe_queue(queue.clone()).await.map_err(|it| plain(&it))?;
-    if view.attributes.content_based {
-        return Ok(());
-    }
-    Err(rejected(&Rejected::DeduplicationIdMissing, Named::Nothing))
 }
