@@ -2,14 +2,54 @@
 
 use lockstep_engine::{
     command::{CancelMoveTask, Park, QueueRef, StartMoveTask, Unpark},
-    event::MoveTask,
+    event::{MoveTask, MoveTaskEnd},
     reply::{MoveTaskStarted, Unparked},
     view::ParkedGroup,
-    words::{GroupId, QueueGeneration, QueueName},
+    words::{GroupId, QueueGeneration, QueueName, TaskNumber},
 };
 
 use super::Handle;
 use crate::failure::Failure;
+
+/// What stands for a move task outside, as text through every door. It guards nothing: who may cancel is not decided by
+/// who knows a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MoveTaskName {
+    /// The queue whose messages it moves.
+    pub(crate) queue: QueueGeneration,
+    /// Its number there.
+    pub(crate) task: TaskNumber,
+}
+
+impl std::fmt::Display for MoveTaskName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "move-task-{}-{}", self.queue, self.task)
+    }
+}
+
+impl MoveTaskName {
+    /// Undoes the text.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (queue, task) = text.strip_prefix("move-task-")?.split_once('-')?;
+        Some(Self { queue: QueueGeneration(queue.parse().ok()?), task: TaskNumber(task.parse().ok()?) })
+    }
+}
+
+impl From<MoveTaskName> for CancelMoveTask {
+    fn from(MoveTaskName { queue, task }: MoveTaskName) -> Self {
+        Self { queue, task }
+    }
+}
+
+/// Why a move task failed, if it did: as SQS words it where the destination was deleted (Q7); SQS documents no word for
+/// one that ran for 36 hours (L13).
+pub(crate) fn move_task_failure(task: &MoveTask) -> Option<&'static str> {
+    match task.ended {
+        None | Some((_, MoveTaskEnd::Completed | MoveTaskEnd::Cancelled)) => None,
+        Some((_, MoveTaskEnd::DestinationGone)) => Some("AWS.SimpleQueueService.NonExistentQueue"),
+        Some((_, MoveTaskEnd::TooLong)) => Some("Lockstep.MoveTaskTooLong"),
+    }
+}
 
 impl Handle {
     /// Lets a group deliver nothing until it is unparked; false when it was parked before (B7).

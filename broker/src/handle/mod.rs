@@ -34,6 +34,7 @@ pub(crate) use admin::Drain;
 pub(crate) use attributes::is_message_text;
 pub use attributes::{AttributeValue, MessageAttribute, MessageAttributes, is_wanted};
 pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
+pub(crate) use dead_letters::{MoveTaskName, move_task_failure};
 pub use explain::{ExplainedQueue, Wanted};
 pub(crate) use figures::{Figures, QueueRow, ReaderRow};
 pub use messages::{ClaimedBody, Delivery, NewMessage, NewSession, Peeked};

@@ -12,7 +12,7 @@ use super::{
     queues::{Answered, parsed},
     redrive,
 };
-use crate::{failure::Invalid, limits};
+use crate::{failure::Invalid, handle::MoveTaskName, limits};
 
 #[tonic::async_trait]
 impl DeadLetters for Services {
@@ -36,7 +36,7 @@ impl DeadLetters for Services {
     ) -> Answered<v1::StartMessageMoveTaskResponse> {
         let command = parsed(redrive::start(request.get_ref()))?;
         let started = self.handle.start_move_task(command).await.map_err(|failure| self.refuse(&failure))?;
-        let task_handle = redrive::handle(started.queue, started.task);
+        let task_handle = MoveTaskName { queue: started.queue, task: started.task }.to_string();
         Ok(Response::new(v1::StartMessageMoveTaskResponse { task_handle }))
     }
 

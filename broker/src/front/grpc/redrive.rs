@@ -1,28 +1,21 @@
-//! Move tasks on the wire: requests to commands, tasks to messages, and the form of a task's handle (Q6, Q7).
+//! Move tasks on the wire: requests to commands, tasks to messages (Q6, Q7).
 
 use lockstep_engine::{
     command::{CancelMoveTask, StartMoveTask},
     event::{MoveTask, MoveTaskEnd},
     limits as engine_limits,
-    words::{QueueGeneration, QueueName, TaskNumber},
+    words::{QueueGeneration, QueueName},
 };
 use lockstep_proto::v1;
 
 use super::input::{self, Parsed};
-use crate::failure::Invalid;
+use crate::{
+    failure::Invalid,
+    handle::{MoveTaskName, move_task_failure},
+};
 
 /// Most tasks of a list (L13).
 pub(super) const LISTED: u32 = 10;
-
-/// The failure reason of a task whose destination was deleted, as SQS words it (Q7).
-const DESTINATION_GONE: &str = "AWS.SimpleQueueService.NonExistentQueue";
-/// That of a task that ran for 36 hours; SQS documents none (L13).
-const TOO_LONG: &str = "Lockstep.MoveTaskTooLong";
-
-/// What stands for a task outside. It guards nothing: who may cancel is not decided by who knows a handle.
-pub(super) fn handle(queue: QueueGeneration, task: TaskNumber) -> String {
-    format!("move-task-{queue}-{task}")
-}
 
 pub(super) fn start(request: &v1::StartMessageMoveTaskRequest) -> Parsed<StartMoveTask> {
     let destination = Some(&request.destination_queue).filter(|name| !name.is_empty());
@@ -35,25 +28,23 @@ pub(super) fn start(request: &v1::StartMessageMoveTaskRequest) -> Parsed<StartMo
 }
 
 pub(super) fn cancel(request: &v1::CancelMessageMoveTaskRequest) -> Parsed<CancelMoveTask> {
-    let numbers = request.task_handle.strip_prefix("move-task-").and_then(|numbers| numbers.split_once('-'));
-    let parsed = numbers.and_then(|(queue, task)| Some((queue.parse().ok()?, task.parse().ok()?)));
-    let (queue, task) = parsed.ok_or_else(|| {
+    MoveTaskName::parse(&request.task_handle).map(CancelMoveTask::from).ok_or_else(|| {
         let text = "the task handle is not one that StartMessageMoveTask gave (Q6)";
         Invalid::new("TASK_HANDLE_INVALID", "Q6", text)
-    })?;
-    Ok(CancelMoveTask { queue: QueueGeneration(queue), task: TaskNumber(task) })
+    })
 }
 
 pub(super) fn task(queue: QueueGeneration, source: &str, task: MoveTask) -> v1::MessageMoveTask {
-    let (status, failure_reason) = match task.ended {
-        None => (v1::MoveTaskStatus::Running, ""),
-        Some((_, MoveTaskEnd::Completed)) => (v1::MoveTaskStatus::Completed, ""),
-        Some((_, MoveTaskEnd::Cancelled)) => (v1::MoveTaskStatus::Cancelled, ""),
-        Some((_, MoveTaskEnd::DestinationGone)) => (v1::MoveTaskStatus::Failed, DESTINATION_GONE),
-        Some((_, MoveTaskEnd::TooLong)) => (v1::MoveTaskStatus::Failed, TOO_LONG),
+    let status = match task.ended {
+        None => v1::MoveTaskStatus::Running,
+        Some((_, MoveTaskEnd::Completed)) => v1::MoveTaskStatus::Completed,
+        Some((_, MoveTaskEnd::Cancelled)) => v1::MoveTaskStatus::Cancelled,
+        Some((_, MoveTaskEnd::DestinationGone | MoveTaskEnd::TooLong)) => v1::MoveTaskStatus::Failed,
     };
+    let name = MoveTaskName { queue, task: task.number };
+    let failure_reason = move_task_failure(&task).unwrap_or_default();
     v1::MessageMoveTask {
-        task_handle: if task.is_running() { handle(queue, task.number) } else { String::new() },
+        task_handle: if task.is_running() { name.to_string() } else { String::new() },
         status: status.into(),
         source_queue: source.to_owned(),
         destination_queue: task.destination.map(|to| to.name.to_string()).unwrap_or_default(),

@@ -4,6 +4,8 @@
 
 pub(super) mod batches;
 pub(super) mod messages;
+pub(super) mod moves;
+pub(super) mod permissions;
 pub(super) mod queues;
 pub(super) mod tags;
 

@@ -5,7 +5,9 @@ mod attributes;
 mod batches;
 mod change;
 mod delete;
+mod moves;
 mod outgoing;
+mod permissions;
 mod queues;
 mod receive;
 mod send;
@@ -75,6 +77,8 @@ macro_rules! operations {
 }
 
 operations! {
+    AddPermission => permissions::add_permission, Admin;
+    CancelMessageMoveTask => moves::cancel_message_move_task, Admin;
     ChangeMessageVisibility => change::change_message_visibility, Receive;
     ChangeMessageVisibilityBatch => change::change_message_visibility_batch, Receive;
     CreateQueue => queues::create_queue, Admin;
@@ -83,13 +87,17 @@ operations! {
     DeleteQueue => queues::delete_queue, Admin;
     GetQueueAttributes => queues::get_queue_attributes, Read;
     GetQueueUrl => queues::get_queue_url, Read;
+    ListDeadLetterSourceQueues => moves::list_dead_letter_source_queues, Read;
+    ListMessageMoveTasks => moves::list_message_move_tasks, Read;
     ListQueueTags => tags::list_queue_tags, Read;
     ListQueues => queues::list_queues, Read;
     PurgeQueue => queues::purge_queue, Admin;
     ReceiveMessage => receive::receive_message, Receive;
+    RemovePermission => permissions::remove_permission, Admin;
     SendMessage => send::send_message, Send;
     SendMessageBatch => send::send_message_batch, Send;
     SetQueueAttributes => queues::set_queue_attributes, Admin;
+    StartMessageMoveTask => moves::start_message_move_task, Admin;
     TagQueue => tags::tag_queue, Admin;
     UntagQueue => tags::untag_queue, Admin;
 }
