@@ -1,17 +1,21 @@
 //! `lockstep journal`: verify, show, compact, repair, save and restore the journal of a data directory that no broker
-//! has. The work is the broker library's.
+//! has, and save that of a broker that serves. The work is the broker library's.
 
-use std::path::PathBuf;
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand, ValueEnum};
 use lockstep_broker::{
     OpenError, StoreKind,
-    tools::{self, Checked, Dumped, Repair, Shown, ToolError},
+    tools::{self, Arriving, Checked, Dumped, Repair, Shown, ToolError},
 };
 use serde_json::json;
 
 use crate::{
     cli::Global,
+    connect::connect,
     exit::{Found, Refused},
     output::{Output, print, say},
 };
@@ -24,8 +28,9 @@ use crate::{
   lockstep journal compact ./data                    what nobody needs any more goes, at once
   lockstep journal repair ./data                     what a repair would do; with --yes it is done
   lockstep journal backup ./data day.backup          one file, receipt key included: keep it as secret as the data
+  lockstep journal backup day.backup                 the same of the broker at --endpoint, which goes on serving
   lockstep journal restore day.backup ./new-data     a new data directory, under a new identity
-None works on a directory that a broker has open.")]
+None works on a directory that a broker has open; backup without a directory asks the broker.")]
 pub(crate) struct JournalArgs {
     #[command(subcommand)]
     verb: JournalVerb,
@@ -66,11 +71,13 @@ enum JournalVerb {
         #[arg(long)]
         yes: bool,
     },
-    /// Save the journal and its receipt key in one new file.
+    /// Save a journal and its receipt key in one new file: of a data directory that no broker has, or of the broker at
+    /// --endpoint while it serves.
+    #[command(allow_missing_positional = true)]
     Backup {
-        /// The data directory.
+        /// The data directory; without it the broker at --endpoint is asked.
         #[arg(value_name = "DIR")]
-        data: PathBuf,
+        data: Option<PathBuf>,
         /// The file; it must not exist.
         #[arg(value_name = "FILE")]
         file: PathBuf,
@@ -99,7 +106,7 @@ enum Kind {
 }
 
 /// Runs the verb; it blocks, which nothing else waits for.
-pub(crate) fn run(args: JournalArgs, global: &Global) -> anyhow::Result<()> {
+pub(crate) async fn run(args: JournalArgs, global: &Global) -> anyhow::Result<()> {
     let output = global.output();
     match args.verb {
         JournalVerb::Check { data } => check(&tools::check(&data).map_err(|error| told(&error))?, output),
@@ -123,7 +130,10 @@ pub(crate) fn run(args: JournalArgs, global: &Global) -> anyhow::Result<()> {
             repair(tools::plan_repair(&data).map_err(|error| told(&error))?, yes, output)
         }
         JournalVerb::Backup { data, file } => {
-            let saved = tools::backup(&data, &file).map_err(|error| told(&error))?;
+            let saved = match data {
+                Some(data) => tools::backup(&data, &file).map_err(|error| told(&error))?,
+                None => backup(&file, global).await?,
+            };
             said(&saved, "saved journal", output)
         }
         JournalVerb::Restore { file, data, journal } => {
@@ -135,6 +145,19 @@ pub(crate) fn run(args: JournalArgs, global: &Global) -> anyhow::Result<()> {
             said(&saved, "restored as journal", output)
         }
     }
+}
+
+/// Saves the journal of a broker that serves.
+async fn backup(file: &Path, global: &Global) -> anyhow::Result<tools::Saved> {
+    Arriving::check(file).map_err(|error| told(&error))?;
+    let mut chunks = connect(global).await?.backup().await?;
+    let mut arriving = Arriving::begin(file).map_err(|error| told(&error))?;
+    while let Some(chunk) = chunks.chunk().await? {
+        arriving
+            .write_all(&chunk)
+            .map_err(|error| Refused(format!("{} cannot be written: {error}", file.display())))?;
+    }
+    arriving.finish().map_err(|error| told(&error))
 }
 
 fn said(saved: &tools::Saved, what: &str, output: Output) -> anyhow::Result<()> {

@@ -92,7 +92,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Certs(args) => certs::run(&args, &global),
         Verb::Clock(args) => clock::run(args, &global).await,
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,
-        Verb::Journal(args) => journal::run(args, &global),
+        Verb::Journal(args) => journal::run(args, &global).await,
         Verb::Verify(args) => verify::run(&args, &global),
         Verb::Simulate(args) => simulate::run(&args, &global),
         Verb::Worker(args) => worker::run(args).await,

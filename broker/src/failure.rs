@@ -81,6 +81,12 @@ pub enum Failure {
          `lockstep drain --cancel` or at the broker that follows (H4)"
     )]
     Draining,
+    /// A backup is being taken, and two would keep twice as long what may go.
+    #[error("a backup of this broker is being taken already; ask again when it has ended (H9)")]
+    BackupRunning,
+    /// A backup ended before it was whole.
+    #[error("the backup is not whole and was given up: {0} (H9)")]
+    BackupFailed(String),
     /// A stored body cannot be read. It stops its group, nothing else (H6).
     #[error("the stored body of message {sequence} is damaged: {fault} (H6)")]
     Damaged {

@@ -9,6 +9,7 @@ pub(crate) mod held;
 mod mover;
 mod nudge;
 pub(crate) mod slices;
+pub(crate) mod snapshot;
 mod stepped;
 
 use std::{
@@ -24,7 +25,11 @@ use lockstep_engine::Engine;
 use lockstep_journal::MAX_SLICE_BYTES;
 use tokio::sync::mpsc;
 
-use self::{feed::Intake, held::Held, mover::Mover};
+use self::{
+    feed::{Fed, Intake},
+    held::Held,
+    mover::Mover,
+};
 use crate::{
     bodies::Bodies,
     codec::decode_frame,
@@ -87,6 +92,8 @@ pub(crate) struct Follower {
     /// Bytes of events since the names were last looked at, and when that was.
     unseen: u64,
     looked_at: Instant,
+    /// Frames may go that a backup keeps.
+    owing: bool,
 }
 
 /// The broker ends: nothing more is to be written.
@@ -98,10 +105,22 @@ impl Follower {
         let (feed, intake) = feed::connect();
         let Ways { jobs, requests, bodies, stored } = ways;
         let mover = Mover::new(requests, bodies);
-        let (slice_bytes, bodies) = (MAX_SLICE_BYTES, (0, 0));
+        let (slice_bytes, bodies, owing) = (MAX_SLICE_BYTES, (0, 0), false);
         let (idle_bytes, unseen, looked_at) = (0, 0, Instant::now());
-        let mut follower =
-            Self { past, intake, jobs, floor, slice_bytes, bodies, mover, idle_bytes, stored, unseen, looked_at };
+        let mut follower = Self {
+            past,
+            intake,
+            jobs,
+            floor,
+            slice_bytes,
+            bodies,
+            mover,
+            idle_bytes,
+            stored,
+            unseen,
+            looked_at,
+            owing,
+        };
         follower.look();
         follower.bodies.1 = follower.bodies.0;
         (follower, feed)
@@ -111,7 +130,7 @@ impl Follower {
     pub(crate) fn run(mut self) {
         loop {
             match self.intake.take(Duration::from_millis(limits::FOLLOWER_PAUSE)) {
-                Ok(frame) => self.apply(frame),
+                Ok(fed) => self.follow(fed),
                 // Nothing happens by itself: then what may go needs a frame of its own.
                 Err(RecvTimeoutError::Timeout) if self.intake.has_releasable() => self.mover.nudge(),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -195,6 +214,18 @@ impl Follower {
         tail
     }
 
+    fn follow(&mut self, fed: Fed) {
+        match fed {
+            Fed::Frame(frame) => self.apply(frame),
+            Fed::Ask(ask) => {
+                // The copy stands still meanwhile.
+                self.intake.writing(true);
+                ask.answer(&self.past.engine, self.past.last);
+                self.intake.writing(false);
+            }
+        }
+    }
+
     /// When hardly anything of what is stored is named any more, what is left in the oldest frames moves.
     fn move_bodies(&mut self) {
         let most = (self.past.held.named_bytes() * limits::MOVE_SHARE).max(self.floor * limits::MOVE_FLOORS);
@@ -210,13 +241,16 @@ impl Follower {
     fn is_look_due(&self, is_late: bool) -> bool {
         // Looking costs a visit to each body: not more often than as many bytes of events paid for it.
         let worth = (self.floor / limits::LOOKS_PER_FLOOR).max(self.bodies.0 * limits::LOOK_BYTES_PER_BODY);
-        self.unseen > worth || (self.unseen > 0 && is_late)
+        let owed = self.owing && !self.intake.is_asked();
+        owed || self.unseen > worth || (self.unseen > 0 && is_late)
     }
 
-    /// Looks which frames are still named; those that are not, and are covered, go with the next appends.
+    /// Looks which frames are still named; those that are not, and are covered, go with the next appends. While a backup
+    /// reads they stay: the state that it saves may name them.
     fn look(&mut self) {
         self.bodies.0 = self.past.held.look(self.past.engine.bodies());
-        let releasable = self.past.held.take_releasable(self.past.covered);
+        self.owing = self.intake.is_asked();
+        let releasable = if self.owing { Vec::new() } else { self.past.held.take_releasable(self.past.covered) };
         if !releasable.is_empty() {
             tracing::debug!(frames = releasable.len(), held = self.past.held.bytes(), "frames may go");
             self.intake.release(releasable);

@@ -98,6 +98,10 @@ pub const CHECKPOINT_FLOOR: u64 = 4 << 20;
 pub const FOLLOWER_LAG: u64 = 16 << 20;
 /// How long the follower waits for a frame before it looks around.
 pub const FOLLOWER_PAUSE: u64 = 1_000;
+/// Most bytes of one chunk of a backup (H9).
+pub const BACKUP_CHUNK: usize = 1 << 20;
+/// How long a backup waits for its caller to take a chunk: nothing of the journal is given back meanwhile.
+pub const BACKUP_PATIENCE: u64 = 30_000;
 /// How often the follower looks which frames are still needed while as many bytes of events come as are worth a
 /// checkpoint.
 pub const LOOKS_PER_FLOOR: u64 = 4;

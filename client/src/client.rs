@@ -219,7 +219,7 @@ impl Client {
     }
 
     pub(crate) fn admin(&self) -> AdminClient<Wire> {
-        AdminClient::new(self.wire())
+        AdminClient::new(self.wire()).max_decoding_message_size(MAX_WIRE_MESSAGE)
     }
 
     pub(crate) fn clock(&self) -> ClockClient<Wire> {

@@ -65,7 +65,7 @@ pub use lockstep_proto::v1::{
 pub use tonic::Code;
 
 pub use attributes::{DeduplicationScope, GroupDelivery, QueueAttributes, RedriveAllowPolicy, RedrivePolicy};
-pub use calls::{ClaimAnswer, Committed, CreatedQueue, OpenedReader, QueuePage, ReaderPage};
+pub use calls::{Backup, ClaimAnswer, Committed, CreatedQueue, OpenedReader, QueuePage, ReaderPage};
 pub use claim::{ClaimContents, ClaimItem, ClaimOptions, ClaimStream, Shard};
 pub use client::{Client, ClientBuilder};
 pub use commit::{Commit, ValuesCommit};

@@ -15,12 +15,15 @@ use std::{
 use lockstep_client::{Client, QueueAttributes, RetryPolicy, v1};
 use tokio::task::JoinSet;
 
+/// The journals on disk.
+pub(crate) const JOURNALS: [&str; 2] = ["sled", "segments"];
+
 const QUEUE: &str = "proof.fifo";
 const SENDERS: u64 = 4;
 const CONSUMERS: u64 = 2;
 
 /// What clients were told.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Ledger {
     /// Acknowledged sends: number -> (group, body).
     accepted: BTreeMap<u64, (String, String)>,
@@ -65,6 +68,29 @@ impl Load {
         self.ledger.lock().unwrap()
     }
 
+    /// What they were told until now, for a journal that goes no further.
+    pub(crate) fn until_now(&self) -> Self {
+        Self { ledger: Arc::new(Mutex::new(self.ledger().clone())), acknowledged: Arc::default() }
+    }
+
+    /// What is known of a journal that was saved after `self`, and before all of `later` was told.
+    pub(crate) fn saved_before(&self, later: &Self) -> Self {
+        let mut ledger = self.ledger().clone();
+        let later = later.ledger();
+        ledger.doubtful = later.deleted.union(&later.doubtful).copied().collect();
+        ledger.doubtful = ledger.doubtful.difference(&ledger.deleted).copied().collect();
+        Self { ledger: Arc::new(Mutex::new(ledger)), acknowledged: Arc::default() }
+    }
+
+    /// Waits until so many more answers came.
+    pub(crate) async fn more(&self, tasks: &JoinSet<()>, answers: u64) {
+        let goal = self.acknowledged.load(Ordering::Relaxed) + answers;
+        while self.acknowledged.load(Ordering::Relaxed) < goal {
+            assert!(!tasks.is_empty(), "every client gave up before {answers} answers");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Starts the clients, and returns when so many more answers came.
     pub(crate) async fn start(&self, endpoint: &str, rng: &mut fastrand::Rng, answers: u64) -> JoinSet<()> {
         client(endpoint).create_queue(QUEUE, QueueAttributes::default()).await.unwrap();
@@ -75,11 +101,7 @@ impl Load {
         for _ in 0..CONSUMERS {
             tasks.spawn(self.clone().consume(endpoint.to_owned()));
         }
-        let goal = self.acknowledged.load(Ordering::Relaxed) + answers;
-        while self.acknowledged.load(Ordering::Relaxed) < goal {
-            assert!(!tasks.is_empty(), "every client gave up before {answers} answers");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.more(&tasks, answers).await;
         tasks
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should end, and may tell")]
 
+mod backup;
 mod cli;
 mod contract;
 mod dead_letters;

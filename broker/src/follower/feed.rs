@@ -12,8 +12,12 @@ use std::{
 
 use bytes::Bytes;
 use lockstep_journal::FrameNumber;
+use tokio::sync::Semaphore;
 
-use super::held::Releasable;
+use super::{
+    held::Releasable,
+    snapshot::{Ask, Asking},
+};
 use crate::limits;
 
 /// A frame that is on disk, without the bytes of its bodies.
@@ -29,7 +33,7 @@ pub(crate) struct Durable {
 struct Shared {
     /// Bytes of events that the follower has not taken.
     untaken: u64,
-    /// A checkpoint is being written, or the follower is gone.
+    /// A checkpoint is being written, or a snapshot made, or the follower is gone.
     unbounded: bool,
     releasable: VecDeque<Releasable>,
 }
@@ -47,23 +51,34 @@ impl Middle {
     }
 }
 
+/// What comes to the follower, in this order.
+pub(super) enum Fed {
+    /// A frame that is on disk.
+    Frame(Durable),
+    /// Somebody wants the state after every frame before.
+    Ask(Ask),
+}
+
 /// The journal's end.
 pub(crate) struct Feed {
-    frames: mpsc::Sender<Durable>,
+    /// `None` is the end: whoever may ask has a sender too.
+    fed: mpsc::Sender<Option<Fed>>,
+    alone: Arc<Semaphore>,
     middle: Arc<Middle>,
 }
 
 /// The follower's end.
 pub(super) struct Intake {
-    frames: mpsc::Receiver<Durable>,
+    fed: mpsc::Receiver<Option<Fed>>,
+    alone: Arc<Semaphore>,
     middle: Arc<Middle>,
 }
 
 /// Both ends.
 pub(super) fn connect() -> (Feed, Intake) {
-    let (frames_in, frames) = mpsc::channel();
-    let middle = Arc::<Middle>::default();
-    (Feed { frames: frames_in, middle: Arc::clone(&middle) }, Intake { frames, middle })
+    let (fed_in, fed) = mpsc::channel();
+    let (alone, middle) = (Arc::new(Semaphore::new(1)), Arc::<Middle>::default());
+    (Feed { fed: fed_in, alone: Arc::clone(&alone), middle: Arc::clone(&middle) }, Intake { fed, alone, middle })
 }
 
 impl Feed {
@@ -76,7 +91,12 @@ impl Feed {
         shared.untaken += frame.events.len() as u64;
         drop(shared);
         // A follower that is gone has said why, or the broker ends.
-        let _ = self.frames.send(frame);
+        let _ = self.fed.send(Some(Fed::Frame(frame)));
+    }
+
+    /// The way to ask the follower for its state.
+    pub(crate) fn asking(&self) -> Asking {
+        Asking::new(self.fed.clone(), Arc::clone(&self.alone))
     }
 
     /// What the next append should release: a bounded share.
@@ -94,27 +114,41 @@ impl Feed {
     }
 }
 
+impl Drop for Feed {
+    fn drop(&mut self) {
+        // A follower that is gone needs no end.
+        let _ = self.fed.send(None);
+    }
+}
+
 impl Intake {
-    /// The next frame; `Timeout` when none comes for so long, `Disconnected` when the journal ended.
-    pub(super) fn take(&self, within: Duration) -> Result<Durable, mpsc::RecvTimeoutError> {
-        let frame = self.frames.recv_timeout(within)?;
-        self.took(&frame);
-        Ok(frame)
+    /// What comes next; `Timeout` when nothing comes for so long, `Disconnected` when the journal ended.
+    pub(super) fn take(&self, within: Duration) -> Result<Fed, mpsc::RecvTimeoutError> {
+        let fed = self.fed.recv_timeout(within)?.ok_or(mpsc::RecvTimeoutError::Disconnected)?;
+        self.took(&fed);
+        Ok(fed)
     }
 
-    /// The next frame, if one is there; `Disconnected` when the journal ended.
-    pub(super) fn try_take(&self) -> Result<Durable, mpsc::TryRecvError> {
-        let frame = self.frames.try_recv()?;
-        self.took(&frame);
-        Ok(frame)
+    /// What comes next, if it is there; `Disconnected` when the journal ended.
+    pub(super) fn try_take(&self) -> Result<Fed, mpsc::TryRecvError> {
+        let fed = self.fed.try_recv()?.ok_or(mpsc::TryRecvError::Disconnected)?;
+        self.took(&fed);
+        Ok(fed)
     }
 
-    fn took(&self, frame: &Durable) {
-        self.middle.lock().untaken -= frame.events.len() as u64;
-        self.middle.changed.notify_all();
+    fn took(&self, fed: &Fed) {
+        if let Fed::Frame(frame) = fed {
+            self.middle.lock().untaken -= frame.events.len() as u64;
+            self.middle.changed.notify_all();
+        }
     }
 
-    /// Whether a checkpoint is being written.
+    /// Whether somebody reads a snapshot, or wants one.
+    pub(super) fn is_asked(&self) -> bool {
+        self.alone.available_permits() == 0
+    }
+
+    /// Whether a checkpoint is being written, or a snapshot made.
     pub(super) fn writing(&self, writing: bool) {
         self.middle.lock().unbounded = writing;
         self.middle.changed.notify_all();

@@ -66,8 +66,8 @@ impl Stepped {
         }
         let mut stepping = Stepping::Idle;
         match self.follower.intake.try_take() {
-            Ok(frame) => {
-                self.follower.apply(frame);
+            Ok(fed) => {
+                self.follower.follow(fed);
                 stepping = Stepping::Worked;
             }
             Err(TryRecvError::Empty) if quiet && self.follower.intake.has_releasable() => self.follower.mover.nudge(),

@@ -4,6 +4,7 @@
 mod admin;
 mod attributes;
 mod aws;
+mod backup;
 mod clock;
 mod commit;
 mod dead_letters;
@@ -33,6 +34,7 @@ pub(crate) use crate::metrics::{Kind, Reading, limited};
 pub(crate) use admin::Drain;
 pub(crate) use attributes::is_message_text;
 pub use attributes::{AttributeValue, MessageAttribute, MessageAttributes, is_wanted};
+pub(crate) use backup::Backups;
 pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
 pub(crate) use dead_letters::{MoveTaskName, move_task_failure};
 pub use explain::{ExplainedQueue, Wanted};
@@ -70,6 +72,7 @@ pub struct Handle {
     pub(crate) clock_is_manual: bool,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
+    pub(crate) backups: Backups,
 }
 
 impl std::fmt::Debug for Handle {

@@ -11,8 +11,8 @@ use super::{BrokerSettings, ClockChoice};
 use crate::{
     bodies::Bodies,
     clock::Clock,
-    follower::{Follower, Ways},
-    handle::{Drain, Handle},
+    follower::{Feed, Follower, Ways},
+    handle::{Backups, Drain, Handle},
     identity::Identity,
     limits,
     metrics::Metrics,
@@ -76,6 +76,8 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         Follower::new(followed, ways, settings.checkpoint_floor)
     };
     let (follower, feed) = followed.map(follow).unzip();
+    let asking = feed.as_ref().map(Feed::asking);
+    let backups = Backups { asking, directory: directory.map(std::path::Path::to_path_buf) };
     let sequencer = Sequencer {
         turn,
         requests,
@@ -109,6 +111,7 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         clock_is_manual,
         metrics,
         drain: Drain::off(),
+        backups,
     };
     Parts { sequencer, writer, follower, handle, phase, fault }
 }

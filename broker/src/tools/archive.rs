@@ -33,27 +33,27 @@ const MOST_BYTES: u32 = 4 << 20;
 
 /// Who a backup is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) journal: [u8; 16],
-    pub(super) last: u64,
+pub(crate) struct Origin {
+    pub(crate) journal: [u8; 16],
+    pub(crate) last: u64,
 }
 
 /// One part of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     File { name: String, bytes: Bytes },
     Slice(Bytes),
     Body { frame: u64, index: u32, bytes: Bytes },
 }
 
 /// Writes a backup.
-pub(super) struct Writer<W> {
+pub(crate) struct Writer<W> {
     to: W,
     parts: u64,
 }
 
 impl<W: Write> Writer<W> {
-    pub(super) fn begin(mut to: W, origin: Origin) -> io::Result<Self> {
+    pub(crate) fn begin(mut to: W, origin: Origin) -> io::Result<Self> {
         let mut header = Vec::with_capacity(HEADER_BYTES);
         header.put_slice(MAGIC);
         header.put_u32(VERSION);
@@ -78,7 +78,7 @@ impl<W: Write> Writer<W> {
         content.iter().try_for_each(|piece| self.to.write_all(piece))
     }
 
-    pub(super) fn part(&mut self, part: &Part) -> io::Result<()> {
+    pub(crate) fn part(&mut self, part: &Part) -> io::Result<()> {
         match part {
             Part::File { name, bytes } => {
                 let length = u8::try_from(name.len()).map_err(io::Error::other)?;
@@ -90,7 +90,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Ends it, and gives back what it was written to.
-    pub(super) fn end(mut self) -> io::Result<W> {
+    pub(crate) fn end(mut self) -> io::Result<W> {
         let parts = self.parts;
         self.put(4, &[&parts.to_be_bytes()])?;
         Ok(self.to)
@@ -98,14 +98,14 @@ impl<W: Write> Writer<W> {
 }
 
 /// Reads a backup; ends after the first doubt.
-pub(super) struct Reader<R> {
+pub(crate) struct Reader<R> {
     from: R,
     parts: u64,
     ended: bool,
 }
 
 impl<R: Read> Reader<R> {
-    pub(super) fn begin(mut from: R) -> Result<(Self, Origin), String> {
+    pub(crate) fn begin(mut from: R) -> Result<(Self, Origin), String> {
         let mut header = [0; HEADER_BYTES];
         from.read_exact(&mut header).map_err(|error| format!("its header: {error}"))?;
         if &header[..8] != MAGIC {

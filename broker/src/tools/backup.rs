@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufReader, BufWriter, Write as _},
+    io::{BufReader, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use lockstep_journal::{Frame, FrameNumber, Journal, JournalId, NewStore, StoreKind};
 
 use super::{
-    ToolError,
+    Arriving, ToolError,
     archive::{Origin, Part, Reader, Writer},
     kind_of,
     past::{Contents, read},
@@ -40,12 +40,10 @@ pub struct Saved {
 /// Saves the journal of a directory that no broker has to a new file.
 ///
 /// # Errors
-/// [`ToolError`]; a file that was begun stays under its name with `.partial`.
+/// [`ToolError`]; a file that was begun is removed.
 pub fn backup(directory: &Path, file: &Path) -> Result<Saved, ToolError> {
     let kind = kind_of(directory)?;
-    if file.exists() {
-        return Err(ToolError::Taken(file.to_owned()));
-    }
+    Arriving::check(file)?;
     open_journal(directory, kind, Save { directory, file })?
 }
 
@@ -61,20 +59,13 @@ impl OnJournal for Save<'_> {
         let recovered = recover(&journal, Follow::No)?;
         let last = recovered.last_frame.unwrap_or(0);
         let contents = Contents::of(&recovered.engine, journal.identity(), FrameNumber(last));
-        let partial = self.file.with_added_extension("partial");
+        let arriving = Arriving::begin(self.file)?;
+        let partial = arriving.partial().to_owned();
         let failed = |error| ToolError::io(&partial, error);
-        // The receipt key is in it: nobody else may read it.
-        let to = File::options().create(true).truncate(true).write(true).mode(0o600).open(&partial).map_err(failed)?;
         let origin = Origin { journal: contents.identity.0, last };
-        let mut writer = Writer::begin(BufWriter::new(to), origin).map_err(failed)?;
-        for name in BESIDE {
-            match fs::read(self.directory.join(name)) {
-                Ok(bytes) => {
-                    writer.part(&Part::File { name: name.to_owned(), bytes: bytes.into() }).map_err(failed)?;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(ToolError::io(&self.directory.join(name), error)),
-            }
+        let mut writer = Writer::begin(arriving, origin).map_err(failed)?;
+        for file in small_files(self.directory)? {
+            writer.part(&file).map_err(failed)?;
         }
         let reader = journal.reader();
         for (position, holder) in &contents.needed.bodies {
@@ -86,17 +77,26 @@ impl OnJournal for Save<'_> {
         for slice in &contents.slices {
             writer.part(&Part::Slice(slice.clone())).map_err(failed)?;
         }
-        let mut to = writer.end().map_err(failed)?;
-        to.flush().and_then(|()| to.get_ref().sync_all()).map_err(failed)?;
-        fs::rename(&partial, self.file).map_err(failed)?;
-        sync_parent(self.file).map_err(failed)?;
+        let saved = writer.end().map_err(failed)?.finish()?;
         journal.close().map_err(|error| ToolError::Lost(error.to_string()))?;
-        let bodies = contents.needed.bodies.len() as u64;
-        Ok(Saved { journal: contents.identity.to_string(), last, bodies })
+        Ok(saved)
     }
 }
 
-fn sync_parent(path: &Path) -> std::io::Result<()> {
+/// The small files of a data directory, as parts of a backup (H9).
+pub(crate) fn small_files(directory: &Path) -> Result<Vec<Part>, ToolError> {
+    let mut files = Vec::new();
+    for name in BESIDE {
+        match fs::read(directory.join(name)) {
+            Ok(bytes) => files.push(Part::File { name: name.to_owned(), bytes: bytes.into() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(ToolError::io(&directory.join(name), error)),
+        }
+    }
+    Ok(files)
+}
+
+pub(super) fn sync_parent(path: &Path) -> std::io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(parent)?.sync_all()
 }

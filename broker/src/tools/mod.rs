@@ -1,7 +1,8 @@
 //! What is done to a journal while no broker has it: verify, show, compact, repair, save and restore it. Each takes the
 //! directory's lock as a broker does, so none works on a directory in use. Whether to print is the caller's affair.
 
-mod archive;
+pub(crate) mod archive;
+mod arriving;
 mod backup;
 mod check;
 mod dump;
@@ -16,6 +17,8 @@ use std::{
 
 use lockstep_journal::{OpenError, StoreKind};
 
+pub use arriving::Arriving;
+pub(crate) use backup::small_files;
 pub use backup::{Saved, backup, restore};
 pub use check::{Checked, check};
 pub use dump::{Dumped, Shown, dump};

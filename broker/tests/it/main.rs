@@ -1,6 +1,7 @@
 //! The broker from outside: over a real loopback socket, and through its handle with a clock that the test moves.
 //! No test sleeps to wait for a state. What the engine decides is tested in its own crate.
 
+mod backup;
 mod checkpoints;
 mod dead_letters;
 mod delivery;

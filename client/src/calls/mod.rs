@@ -2,6 +2,7 @@
 //! what makes a repetition harmless; everything with a memory (order, keys, leases) is in the types built on them.
 
 mod admin;
+mod backup;
 mod clock;
 mod dead_letters;
 mod groups;
@@ -11,6 +12,7 @@ mod queues;
 mod readers;
 mod tags;
 
+pub use backup::Backup;
 pub use queues::{CreatedQueue, QueuePage};
 pub use readers::{ClaimAnswer, Committed, OpenedReader, ReaderPage};
 

@@ -10,11 +10,14 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{
     Services, input,
     queues::{Answered, parsed},
+    streams::Responses,
 };
 use crate::handle::limited;
 
 #[tonic::async_trait]
 impl Admin for Services {
+    type BackupStream = Responses<v1::BackupResponse>;
+
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answered<v1::StatusResponse> {
         let status = self.handle.status().await.map_err(|failure| self.refuse(&failure))?;
         let reading = self.handle.reading();
@@ -44,6 +47,10 @@ impl Admin for Services {
         let status = self.handle.status().await.map_err(|failure| self.refuse(&failure))?;
         let (messages, queues_with_messages) = (status.left.messages, status.left.queues_with_messages);
         Ok(Response::new(v1::DrainResponse { draining: status.draining, messages, queues_with_messages }))
+    }
+
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Answered<Self::BackupStream> {
+        self.take_backup()
     }
 }
 

@@ -190,6 +190,8 @@ pub(super) fn status(failure: &Failure, handle: &Handle, queue: Option<QueueGene
         Failure::Overloaded => status_with(Code::Unavailable, text, "OVERLOADED", "H4", Vec::new()),
         Failure::Draining => status_with(Code::Unavailable, text, "DRAINING", "H4", Vec::new()),
         Failure::ClockNotManual => status_with(Code::FailedPrecondition, text, "CLOCK_NOT_MANUAL", "H2", Vec::new()),
+        Failure::BackupRunning => status_with(Code::FailedPrecondition, text, "BACKUP_RUNNING", "H9", Vec::new()),
+        Failure::BackupFailed(_) => status_with(Code::Aborted, text, "BACKUP_FAILED", "H9", Vec::new()),
         Failure::Damaged { sequence, .. } => {
             let facts = vec![("sequence_number", sequence.to_string())];
             status_with(Code::DataLoss, text, "BODY_DAMAGED", "H6", facts)

@@ -2,6 +2,7 @@
 //! decided here.
 
 mod admin;
+mod backup;
 mod clock;
 mod consume;
 mod dead_letters;

@@ -131,6 +131,8 @@ impl Services {
                 | Failure::Overloaded
                 | Failure::ClockNotManual
                 | Failure::Draining
+                | Failure::BackupRunning
+                | Failure::BackupFailed(_)
                 | Failure::Damaged { .. }),
             ) => return Err(self.refuse(&failure)),
         }

@@ -58,7 +58,7 @@ pub(super) fn failure(failure: &Failure, named: Named<'_>) -> SqsError {
         Failure::Unavailable(_) | Failure::Draining => with(Code::ServiceUnavailable),
         Failure::Overloaded => with(Code::RequestThrottled),
         Failure::Damaged { .. } => with(Code::InternalFailure),
-        Failure::ClockNotManual => with(Code::UnsupportedOperation),
+        Failure::ClockNotManual | Failure::BackupRunning | Failure::BackupFailed(_) => with(Code::UnsupportedOperation),
     }
 }
 

@@ -301,6 +301,7 @@ fn of_others(known: &Known) -> Vec<Valid> {
         request("Clock/Advance", &v1::AdvanceRequest { milliseconds: 10 }),
         request("Clock/RunUntilIdle", &idle),
         request("Admin/Status", &v1::StatusRequest {}),
+        request("Admin/Backup", &v1::BackupRequest {}),
         request("Admin/Drain", &v1::DrainRequest { cancel: true, wait_seconds: 0 }),
     ]
 }
