@@ -104,9 +104,9 @@ pub(crate) enum Verb {
     Queue(QueueArgs),
     /// Show, add or remove the tags of a queue.
     Tag(crate::tag::TagArgs),
-    /// Send messages: one from the command line, or one a line from stdin.
+    /// Send messages: one from the command line, or one a line from stdin or a file.
     Send(SendArgs),
-    /// Receive messages.
+    /// Receive messages, once or as they come.
     Receive(ReceiveArgs),
     /// Delete received messages by their receipt handles.
     Delete(DeleteArgs),

@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod extend;
 mod faults;
+mod follow;
 mod journal;
 mod output;
 mod parent;

@@ -1,15 +1,21 @@
-//! `lockstep receive`: takes messages for a while, and deletes them when asked to.
+//! `lockstep receive`: takes messages once, until nothing comes, or as they come (`follow`), and deletes them when asked to.
+
+use std::time::Duration;
 
 use clap::Args;
-use lockstep_client::{Consumer, Delivery, v1};
+use lockstep_client::{Consumer, ConsumerBuilder, Delivery, v1};
 use serde::Serialize;
 
-use crate::{cli::Global, connect::connect, output::moment};
+use crate::{cli::Global, connect::connect, follow::Follow, output::moment};
 
 const EXAMPLES: &str = "Examples:
   lockstep receive orders.fifo --max 10 --wait 20
   lockstep receive orders.fifo --delete                take one and finish it
   lockstep receive orders.fifo --delete --all --json   drain the queue
+  lockstep receive orders.fifo --follow --delete       as they come, until Ctrl-C
+  lockstep receive orders.fifo --follow --delete --count 100 --idle-timeout 30
+With --follow messages come over one stream, a few ahead of their printing. However it ends, what was printed with
+--delete is deleted, and what was not printed is given back. Without --delete a message comes again when its lease ends.
 The receipt handle that --json and text show finishes a message: lockstep delete orders.fifo HANDLE";
 
 /// Flags of `receive`.
@@ -18,9 +24,9 @@ The receipt handle that --json and text show finishes a message: lockstep delete
 pub(crate) struct ReceiveArgs {
     /// The queue.
     queue: String,
-    /// At most so many messages, 1 to 1000.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    max: u32,
+    /// At most so many messages, 1 to 1000; with --follow so many ahead of their printing. Default: 1, with --follow 10.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    max: Option<u32>,
     /// Wait so long for a first message, 0 to 20 seconds (R1); the queue's own wait when absent.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=20))]
     wait: Option<u32>,
@@ -36,6 +42,15 @@ pub(crate) struct ReceiveArgs {
     /// Go on until nothing comes.
     #[arg(long, requires = "delete")]
     all: bool,
+    /// Print messages as they come, until it is interrupted.
+    #[arg(long, short, conflicts_with_all = ["all", "wait", "attempt_id"])]
+    follow: bool,
+    /// End after so many messages.
+    #[arg(long, value_name = "COUNT", requires = "follow", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End when nothing came for so long.
+    #[arg(long, value_name = "SECONDS", requires = "follow")]
+    idle_timeout: Option<u64>,
     /// Print bodies only.
     #[arg(long, conflicts_with = "json")]
     body: bool,
@@ -123,27 +138,37 @@ impl<'a> DeliveryShown<'a> {
     }
 }
 
-/// Receives once, or until nothing comes.
+/// Receives once, until nothing comes, or as messages come.
 pub(crate) async fn run(args: ReceiveArgs, global: &Global) -> anyhow::Result<()> {
     let client = connect(global).await?;
-    let mut consumer = client.consumer(args.queue.as_str()).max_messages(args.max);
+    let mut consumer = client.consumer(args.queue.as_str());
+    consumer = consumer.max_messages(args.max.unwrap_or(if args.follow { 10 } else { 1 }));
     consumer = match args.wait {
-        Some(seconds) => consumer.wait(std::time::Duration::from_secs(seconds.into())),
+        Some(seconds) => consumer.wait(Duration::from_secs(seconds.into())),
         None => consumer.wait_as_the_queue_says(),
     };
     if let Some(seconds) = args.visibility_timeout {
-        consumer = consumer.visibility_timeout(std::time::Duration::from_secs(seconds.into()));
+        consumer = consumer.visibility_timeout(Duration::from_secs(seconds.into()));
     }
     if let Some(id) = &args.attempt_id {
         consumer = consumer.attempt_id(id);
+    }
+    let print = |delivery: &Delivery| {
+        let shown = DeliveryShown::new(delivery);
+        global.output().result(&shown, || shown.text(args.body, args.delete))
+    };
+    if args.follow {
+        let (count, delete) = (args.count, args.delete);
+        let idle = args.idle_timeout.map(Duration::from_secs);
+        let consumer = count.into_iter().fold(consumer, ConsumerBuilder::at_most);
+        return Follow { count, idle, delete, print }.run(consumer.stream()).await;
     }
     let consumer: Consumer = consumer.build();
     loop {
         let deliveries = consumer.receive().await?;
         let done = deliveries.is_empty() || !args.all;
         for delivery in &deliveries {
-            let shown = DeliveryShown::new(delivery);
-            global.output().result(&shown, || shown.text(args.body, args.delete))?;
+            print(delivery)?;
         }
         if args.delete {
             // Printed first, so that nothing is deleted unseen.

@@ -1,9 +1,16 @@
-//! `lockstep send`: one message from the command line, or one a line from stdin.
+//! `lockstep send`: one message from the command line, or one a line from stdin or a file.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use lockstep_client::{Client, Error, Message, Producer, Sent, Session, v1};
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
 use crate::{
     cli::Global,
@@ -13,11 +20,14 @@ use crate::{
     pipeline::input::{self, GroupBy, IdBy, Mapping},
 };
 
+/// Lines that are read and not sent yet.
+const MAX_WAITING: usize = 250;
+
 const EXAMPLES: &str = "Examples:
   lockstep send orders.fifo --group customer-7 'one message'
   lockstep send orders.fifo --group a --attribute tenant=blue --attribute weight:Number=7 'with attributes'
   seq 100 | lockstep send orders.fifo --group numbers
-  lockstep send chats.fifo --group-by conversation_id --id-by conversation_id,turn < day.jsonl
+  lockstep send chats.fifo --group-by conversation_id --id-by conversation_id,turn --input day.jsonl
   lockstep send orders.fifo --group a --producer billing < lines   each line numbered, 1, 2, 3, …
 With --producer a message has the next number of that session (B3): a try that got no answer is repeated under its number,
 however late, and another sender of the same name is fenced. The ids of messages are then optional and not made up.
@@ -31,6 +41,9 @@ pub(crate) struct SendArgs {
     queue: String,
     /// The message; without it every line of stdin is one.
     body: Option<String>,
+    /// Every line of this file is a message.
+    #[arg(long, value_name = "FILE", conflicts_with = "body")]
+    input: Option<PathBuf>,
     /// The message group of all messages (L5); only a standard queue does without.
     #[arg(long, conflicts_with = "group_by")]
     group: Option<String>,
@@ -103,7 +116,7 @@ pub(crate) async fn run(args: SendArgs, global: &Global) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    send_stdin(&args, &mut sender, output).await
+    send_lines(args, sender, output).await
 }
 
 impl SendArgs {
@@ -161,14 +174,66 @@ fn attribute(text: &str) -> Result<v1::MessageAttribute, String> {
     Ok(v1::MessageAttribute { name: name.to_owned(), data_type: data_type.to_owned(), value: Some(value) })
 }
 
-/// Lines go out as they come, many in one call when they come fast; a bad line ends it, and what was sent is said.
-async fn send_stdin(args: &SendArgs, sender: &mut Sender, output: Output) -> anyhow::Result<()> {
-    let (lines_in, mut lines) = tokio::sync::mpsc::channel(1_000);
-    // Blocking reads of stdin have a thread of their own; it ends with the process.
+/// Lines go out as they come, running ahead of their answers; a bad line ends it, and so does an interrupt: what was sent
+/// before is still answered and said.
+async fn send_lines(args: SendArgs, sender: Sender, output: Output) -> anyhow::Result<()> {
+    let source = args.input.as_ref().map_or("stdin".to_owned(), |path| path.display().to_string());
+    let lines = lines(args.input.as_deref())?;
+    let (messages_in, messages) = mpsc::channel(MAX_WAITING);
+    let reading = tokio::spawn(read(args, source, lines, messages_in));
+    let mut told = Told { output, sent: 0, failed: None };
+    let interrupted = {
+        let stop = reading.abort_handle();
+        let interrupted = tokio::spawn(async move {
+            let heard = tokio::signal::ctrl_c().await.is_ok();
+            stop.abort();
+            heard
+        });
+        let stop = || reading.abort();
+        match sender {
+            Sender::Keyed(producer) => {
+                let mut outcomes = producer.send_all(ReceiverStream::new(messages));
+                while let Some(outcome) = outcomes.next().await {
+                    told.outcome(outcome, stop)?;
+                }
+            }
+            Sender::Numbered(mut session) => {
+                let mut outcomes = session.send_all(ReceiverStream::new(messages));
+                while let Some(outcome) = outcomes.next().await {
+                    told.outcome(outcome, stop)?;
+                }
+            }
+        }
+        interrupted.abort();
+        interrupted.await.unwrap_or(false)
+    };
+    let sent = told.sent;
+    if let Some(error) = told.failed {
+        return Err(anyhow::Error::new(error).context(format!("{sent} messages were sent")));
+    }
+    match reading.await {
+        Ok(None) if !interrupted => Ok(()),
+        Ok(Some(bad)) => Err(Found(format!("{bad}; {sent} messages were sent before it")).into()),
+        Ok(None) | Err(_) => Err(Found(format!("interrupted; {sent} messages were sent")).into()),
+    }
+}
+
+type Line = std::io::Result<Vec<u8>>;
+
+/// Blocking reads have a thread of their own; it ends with the process.
+fn lines(input: Option<&Path>) -> anyhow::Result<mpsc::Receiver<Line>> {
+    let (lines_in, lines) = mpsc::channel(MAX_WAITING);
+    let mut source: Box<dyn BufRead + Send> = match input {
+        None => Box::new(BufReader::new(std::io::stdin())),
+        Some(path) => {
+            let cannot = |error| Usage(format!("cannot read {}: {error}", path.display()));
+            Box::new(BufReader::new(File::open(path).map_err(cannot)?))
+        }
+    };
     std::thread::spawn(move || {
-        let (mut stdin, mut line) = (std::io::stdin().lock(), Vec::new());
+        let mut line = Vec::new();
         loop {
-            let read = match input::read_line(&mut stdin, &mut line, |_| ()) {
+            let read = match input::read_line(source.as_mut(), &mut line, |_| ()) {
                 Ok(true) => Ok(line.clone()),
                 Ok(false) => return,
                 Err(error) => Err(error),
@@ -179,40 +244,49 @@ async fn send_stdin(args: &SendArgs, sender: &mut Sender, output: Output) -> any
             }
         }
     });
-    let (mut number, mut sent) = (0_u64, 0_u64);
-    let mut batch = Vec::new();
-    while lines.recv_many(&mut batch, 500).await > 0 {
-        let mut messages = Vec::with_capacity(batch.len());
-        let mut bad = None;
-        for line in batch.drain(..) {
-            number += 1;
-            match line.map_err(|error| error.to_string()).and_then(|line| args.message(&line)) {
-                Ok(message) => messages.push(message),
-                Err(what) => {
-                    bad = Some(format!("stdin, line {number}: {what}"));
-                    break;
-                }
-            }
-        }
-        let mut failed = None;
-        for answer in sender.send_batch(messages).await {
-            match answer {
-                Ok(accepted) => {
-                    show(output, &accepted)?;
-                    sent += 1;
-                }
-                // What stands behind it in other groups may be stored, and is shown.
-                Err(error) => _ = failed.get_or_insert(error),
-            }
-        }
-        if let Some(error) = failed {
-            return Err(anyhow::Error::new(error).context(format!("{sent} messages were sent")));
-        }
-        if let Some(bad) = bad {
-            return Err(Found(format!("{bad}; {sent} messages were sent before it")).into());
+    Ok(lines)
+}
+
+/// Makes messages of lines; what is wrong with the one that cannot be.
+async fn read(
+    args: SendArgs,
+    source: String,
+    mut lines: mpsc::Receiver<Line>,
+    messages: mpsc::Sender<Message>,
+) -> Option<String> {
+    let mut number = 0_u64;
+    while let Some(line) = lines.recv().await {
+        number += 1;
+        match line.map_err(|error| error.to_string()).and_then(|line| args.message(&line)) {
+            Ok(message) => messages.send(message).await.ok()?,
+            Err(what) => return Some(format!("{source}, line {number}: {what}")),
         }
     }
-    Ok(())
+    None
+}
+
+/// What became of the lines so far.
+struct Told {
+    output: Output,
+    sent: u64,
+    failed: Option<Error>,
+}
+
+impl Told {
+    /// Shows what is stored, also behind a failure in another group; no more is sent after one.
+    fn outcome(&mut self, outcome: Result<Sent, Error>, stop: impl FnOnce()) -> anyhow::Result<()> {
+        match outcome {
+            Ok(accepted) => {
+                self.sent += 1;
+                show(self.output, &accepted)
+            }
+            Err(error) => {
+                stop();
+                _ = self.failed.get_or_insert(error);
+                Ok(())
+            }
+        }
+    }
 }
 
 fn show(output: Output, sent: &Sent) -> anyhow::Result<()> {

@@ -67,16 +67,23 @@ impl CrashPoint {
 }
 
 impl CallFault {
-    /// Whether it can be done to an operation: only a receive has leases to end, and what streams cannot be kept and
-    /// repeated.
+    /// Whether it can be done to an operation: only deliveries have leases to end, and an answer that streams cannot be
+    /// kept and repeated, unless each request of the stream has its own.
     #[must_use]
     pub fn suits(self, operation: &Operation) -> bool {
         match self {
             Self::Unavailable | Self::Throttle | Self::Delay(_) => true,
-            Self::DropAnswer | Self::NeverAnswer | Self::Repeat => !operation.streams,
-            Self::ExpireLease => operation.name == "Receive",
+            Self::DropAnswer | Self::NeverAnswer | Self::Repeat => {
+                !operation.streams || is_struck_by_request(&operation.name)
+            }
+            Self::ExpireLease => matches!(operation.name.as_str(), "Receive" | "Consume"),
         }
     }
+}
+
+/// Whether the requests of one call are many, and each of them is a match of its own.
+pub(crate) fn is_struck_by_request(operation: &str) -> bool {
+    matches!(operation, "Produce" | "Consume")
 }
 
 /// A call that a plan can name.
@@ -166,7 +173,7 @@ impl Faults {
         }
     }
 
-    /// What is done to a call of `operation`, such as `Send`: the faults of every rule that strikes, in their order.
+    /// What is done to a call of `operation`, such as `Send`, or to one request of a stream: the faults of every rule that strikes, in their order.
     pub(crate) fn on_call(&self, operation: &str) -> Vec<CallFault> {
         self.struck(|action| match action {
             FaultAction::Call(fault, operations) => {
@@ -262,5 +269,6 @@ mod tests {
         assert_eq!((named("Send").service.as_str(), named("Send").streams), ("Messages", false));
         assert!(named("ReadClaim").streams && !CallFault::Repeat.suits(named("ReadClaim")));
         assert!(CallFault::ExpireLease.suits(named("Receive")) && !CallFault::ExpireLease.suits(named("Send")));
+        assert!(CallFault::Repeat.suits(named("Produce")) && CallFault::DropAnswer.suits(named("Consume")));
     }
 }

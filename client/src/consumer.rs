@@ -1,4 +1,5 @@
-//! Receiving: which queue, how many, how long. What is done with a message is `delivery`'s.
+//! Receiving: which queue, how many, how long. What is done with a message is `delivery`'s, receiving as messages come
+//! `consume_stream`'s.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -6,7 +7,7 @@ use lockstep_proto::v1;
 use uuid::Uuid;
 
 use crate::{
-    Client, Error,
+    Client, ConsumeStream, Error,
     attributes::seconds,
     delivery::{Deleted, Delivery},
 };
@@ -25,6 +26,7 @@ pub struct ConsumerBuilder {
     wait: Option<Duration>,
     visibility_timeout: Option<Duration>,
     attempt_id: Option<String>,
+    at_most: Option<u64>,
 }
 
 impl ConsumerBuilder {
@@ -36,10 +38,12 @@ impl ConsumerBuilder {
             wait: Some(Duration::from_secs(20)),
             visibility_timeout: None,
             attempt_id: None,
+            at_most: None,
         }
     }
 
-    /// The most messages of one receive: 1 to 1,000; 10 unless said otherwise (H1).
+    /// The most messages of one receive, 1 to 1,000 (H1), or that a stream has delivered ahead, 1 to 10,000; 10 unless said
+    /// otherwise.
     #[must_use]
     pub fn max_messages(mut self, max: u32) -> Self {
         self.max_messages = max;
@@ -76,6 +80,24 @@ impl ConsumerBuilder {
     pub fn attempt_id(mut self, id: impl Into<String>) -> Self {
         self.attempt_id = Some(id.into());
         self
+    }
+
+    /// Has a stream deliver so many messages in all, and never lease more than are wanted; without end unless said
+    /// otherwise. A message whose delivery is lost on the way does not count.
+    #[must_use]
+    pub fn at_most(mut self, messages: u64) -> Self {
+        self.at_most = Some(messages);
+        self
+    }
+
+    /// A stream that delivers as messages come, without a question for each; of the options `max_messages`,
+    /// `at_most` and `visibility_timeout` count. It has no attempt id: what is lost on the way comes again when its lease ends, where a
+    /// [`Consumer`] asks again and gets the same (R7). Needs a running tokio runtime.
+    #[must_use]
+    pub fn stream(self) -> ConsumeStream {
+        let ConsumerBuilder { client, queue, max_messages, visibility_timeout, at_most, .. } = self;
+        let at_most = at_most.unwrap_or(u64::MAX);
+        ConsumeStream::open(client, queue, visibility_timeout.map(seconds), max_messages, at_most)
     }
 
     /// The consumer. Nothing is asked of the broker yet.
@@ -115,7 +137,7 @@ impl Consumer {
     }
 
     async fn receive_once(&self) -> Result<Vec<Delivery>, Error> {
-        let ConsumerBuilder { client, queue, max_messages, wait, visibility_timeout, attempt_id } = &self.options;
+        let ConsumerBuilder { client, queue, max_messages, wait, visibility_timeout, attempt_id, .. } = &self.options;
         let request = v1::ReceiveRequest {
             queue: queue.clone(),
             max_messages: *max_messages,

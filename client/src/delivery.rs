@@ -6,7 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use lockstep_proto::v1;
 
-use crate::{Client, Error, Mark, attributes::seconds};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    Client, Error, Mark,
+    attributes::seconds,
+    consume_stream::{Ask, Done},
+};
 
 /// A message held by this consumer until [`visible_until`](Delivery::visible_until). Dropping it does nothing: the
 /// lease then runs out by its rule.
@@ -43,7 +49,12 @@ pub struct Delivery {
     pub trace_header: String,
     queue: String,
     client: Client,
+    /// The stream that it came on, if it did, while that is there.
+    stream: Option<mpsc::WeakUnboundedSender<Ask>>,
 }
+
+/// A question to a stream, and where its answer comes.
+type Asked = (Ask, oneshot::Receiver<Result<Done, Error>>);
 
 /// The answer to a delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +93,31 @@ impl Delivery {
             trace_header: read.aws_trace_header,
             queue,
             client,
+            stream: None,
+        }
+    }
+
+    /// What is done with it goes over a stream from now on.
+    pub(crate) fn over(mut self, stream: mpsc::WeakUnboundedSender<Ask>) -> Self {
+        self.stream = Some(stream);
+        self
+    }
+
+    /// Asks the stream; `None` when there is none, or none any more: a handle is as good in a call.
+    async fn ask_stream(&self, ask: impl FnOnce() -> Asked) -> Option<Result<Done, Error>> {
+        let stream = self.stream.as_ref()?.upgrade()?;
+        let (ask, answer) = ask();
+        stream.send(ask).ok()?;
+        // Not kept: a stream ends when its owner lets it go.
+        drop(stream);
+        answer.await.ok()
+    }
+
+    async fn change(&self, timeout: u32) -> Result<SystemTime, Error> {
+        let ask = || Ask::to_change(self.receipt_handle.clone(), timeout);
+        match self.ask_stream(ask).await {
+            Some(done) => done.map(Done::visible_until),
+            None => self.client.change_visibility(&self.queue, &self.receipt_handle, timeout).await,
         }
     }
 
@@ -98,7 +134,10 @@ impl Delivery {
     /// [`Error::Refused`] when the lease has ended (R3): the message will be delivered again. On a strict queue also
     /// when an earlier message of its group is not deleted yet; the lease stays as it was.
     pub async fn delete(&self) -> Result<Deleted, Error> {
-        self.client.delete(&self.queue, &self.receipt_handle).await
+        match self.ask_stream(|| Ask::to_delete(self.receipt_handle.clone())).await {
+            Some(done) => done.map(|done| Deleted { already_gone: done.already_gone() }),
+            None => self.client.delete(&self.queue, &self.receipt_handle).await,
+        }
     }
 
     /// Lets the lease end `timeout` from now (R6), whole seconds, parts rounded up, at most 12 h since the receive; on
@@ -108,7 +147,7 @@ impl Delivery {
     /// # Errors
     /// [`Error::Refused`] when the lease has ended (R3, R5) or would exceed 12 h (R6).
     pub async fn extend(&self, timeout: Duration) -> Result<SystemTime, Error> {
-        self.client.change_visibility(&self.queue, &self.receipt_handle, seconds(timeout)).await
+        self.change(seconds(timeout)).await
     }
 
     /// Gives the message back: it is delivered again at once, on a strict queue together with every later message of
@@ -118,6 +157,6 @@ impl Delivery {
     /// [`Error::Refused`] when the lease has ended (R3, R5), also when it was an earlier, unanswered try that gave the
     /// message back.
     pub async fn give_back(&self) -> Result<(), Error> {
-        self.client.change_visibility(&self.queue, &self.receipt_handle, 0).await.map(|_| ())
+        self.change(0).await.map(|_| ())
     }
 }

@@ -21,7 +21,8 @@ pub enum Error {
     /// same way.
     #[error("refused: {message} ({reason}{})", rule_suffix(rule))]
     Refused {
-        /// The gRPC code; `None` for one entry of a batch, which carries only its reason.
+        /// The gRPC code of a request that was refused as a whole; `None` for one entry of a batch, which carries only
+        /// its reason.
         code: Option<Code>,
         /// The broker's name for it, such as `QUEUE_GENERATION_CHANGED`; stable.
         reason: String,
@@ -95,8 +96,9 @@ impl Error {
 
     /// The refusal of one entry of a batch.
     pub(crate) fn from_refusal(refusal: v1::Refusal) -> Self {
-        let v1::Refusal { reason, message, rule } = refusal;
-        Error::Refused { code: None, reason, message, rule }
+        let v1::Refusal { reason, message, rule, block_code } = refusal;
+        let code = i32::try_from(block_code).ok().filter(|code| *code > 0).map(Code::from);
+        Error::Refused { code, reason, message, rule }
     }
 
     pub(crate) fn protocol(what: impl Into<String>) -> Self {

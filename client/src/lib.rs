@@ -32,8 +32,8 @@
 //! # }
 //! ```
 //!
-//! [`Producer`] sends in order and without duplicates, [`Consumer`] and [`Delivery`] receive and finish,
-//! [`BatchReader`] claims batches whose output must be exactly once. The methods of [`Client`] are the plain calls
+//! [`Producer`] sends in order and without duplicates, [`Session`] numbers what it sends; [`Consumer`] receives by asking,
+//! [`ConsumeStream`] as messages come, [`Delivery`] finishes; [`BatchReader`] claims batches whose output must be exactly once. The methods of [`Client`] are the plain calls
 //! beneath them. [`Error`] says what is known about a call that failed, which decides what may be done next.
 //!
 //! Rules such as (S6) or (H11) are those of `docs/guarantees.md`.
@@ -45,12 +45,15 @@ mod calls;
 mod claim;
 mod client;
 mod commit;
+mod consume_stream;
 mod consumer;
 mod delivery;
 mod error;
 mod fence;
 mod message;
+mod numbered;
 mod open;
+mod produce_stream;
 mod producer;
 mod reader;
 mod retry;
@@ -69,11 +72,13 @@ pub use calls::{Backup, ClaimAnswer, Committed, CreatedQueue, OpenedReader, Queu
 pub use claim::{ClaimContents, ClaimItem, ClaimOptions, ClaimStream, Shard};
 pub use client::{Client, ClientBuilder};
 pub use commit::{Commit, ValuesCommit};
+pub use consume_stream::ConsumeStream;
 pub use consumer::{Consumer, ConsumerBuilder};
 pub use delivery::{Deleted, Delivery};
 pub use error::{EARLIER_REJECTED, Error};
 pub use fence::{AppliedEffect, FenceError, FencedFile, Judgement, Mark, judge};
 pub use message::{Message, Sent, content_id};
+pub use numbered::Sending;
 pub use open::OpenReader;
 pub use producer::{Producer, ProducerBuilder, Ticket};
 pub use reader::BatchReader;

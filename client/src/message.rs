@@ -138,6 +138,18 @@ impl From<v1::Accepted> for Sent {
     }
 }
 
+/// What an entry counts in a request: body, attributes and ids (H1).
+pub(crate) fn entry_size(entry: &v1::SendEntry) -> usize {
+    let value = |it: &v1::MessageAttribute| match &it.value {
+        Some(v1::message_attribute::Value::StringValue(text)) => text.len(),
+        Some(v1::message_attribute::Value::BinaryValue(bytes)) => bytes.len(),
+        None => 0,
+    };
+    let attribute = |it: &v1::MessageAttribute| it.name.len() + it.data_type.len() + value(it);
+    let beside = entry.attributes.iter().map(attribute).sum::<usize>() + entry.aws_trace_header.len();
+    entry.body.len() + entry.message_group_id.len() + entry.message_deduplication_id.len() + beside
+}
+
 /// One result of a batch.
 pub(crate) fn send_result(result: v1::SendResult) -> Result<Sent, Error> {
     match result.outcome {

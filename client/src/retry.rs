@@ -108,7 +108,7 @@ pub(crate) enum Limit {
 
 impl Limit {
     /// The time for all tries, when one was sent already or is about to be.
-    fn sent(self) -> Duration {
+    pub(crate) fn sent(self) -> Duration {
         match self {
             Limit::Once => Duration::MAX,
             Limit::Total(total) => total,
@@ -126,7 +126,7 @@ impl Limit {
     }
 
     /// The time within which another try may begin.
-    fn next_try(self, was_sent: bool) -> Duration {
+    pub(crate) fn next_try(self, was_sent: bool) -> Duration {
         match self {
             Limit::Once => Duration::ZERO,
             Limit::Total(total) => total,
@@ -137,7 +137,15 @@ impl Limit {
 }
 
 /// A try of no time at all could tell nothing, not even that nobody is there.
-const SHORTEST_TRY: Duration = Duration::from_millis(100);
+pub(crate) const SHORTEST_TRY: Duration = Duration::from_millis(100);
+
+/// What a future answers, unless the time comes before.
+pub(crate) async fn within<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
+    match until {
+        Some(until) => tokio::time::timeout_at(until, future).await.ok(),
+        None => Some(future.await),
+    }
+}
 
 /// Tries `call` until it is answered, it may not be repeated, or the time since `start` reaches the limit.
 pub(crate) async fn run<T, F, Fut>(

@@ -59,6 +59,35 @@ fn a_broker_dies_where_its_plan_says_so() {
 }
 
 #[test]
+fn a_broker_that_dies_between_the_slices_of_a_checkpoint_keeps_what_it_answered() {
+    for journal in ["sled", "segments"] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        // The slice is of the second checkpoint, so that there is one to start from.
+        let file = plan(folder.path(), r#"{"rules":[{"at":[2],"action":"crash","point":"checkpoint"}]}"#);
+        let flags = ["--journal", journal, "--checkpoint-floor", "4096", "--faults", file.to_str().unwrap()];
+        let broker = BrokerProcess::start_with(&data, &flags);
+        let endpoint = ["--endpoint", &broker.endpoint, "--patience", "1"];
+        assert_eq!(ended(&run(&[&endpoint[..], &["queue", "create", QUEUE]].concat())).0, 0);
+        let lines = folder.path().join("lines");
+        std::fs::write(&lines, (0..20_000).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
+        let send = ["send", QUEUE, "--group", "g", "--input", lines.to_str().unwrap()];
+        let (code, accepted, err) = ended(&run(&[&endpoint[..], &send].concat()));
+        assert_eq!(code, 3, "{journal}: {err}");
+        assert_eq!(broker.ended(), None, "{journal}: by a signal");
+        let broker = BrokerProcess::start_with(&data, &flags[..4]);
+        let tail = ["--endpoint", &broker.endpoint, "tail", QUEUE, "--max", "20000", "--json"];
+        let (code, out, err) = ended(&run(&tail));
+        assert_eq!(code, 0, "{journal}: {err}");
+        let body = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["body"].to_string();
+        let stored: Vec<_> = out.lines().map(body).collect();
+        let expected: Vec<_> = (0..stored.len()).map(|n| format!("\"{n}\"")).collect();
+        assert_eq!(stored, expected, "{journal}: in order, none missing");
+        assert!(stored.len() >= accepted.lines().count() && !accepted.is_empty(), "{journal}: {}", stored.len());
+    }
+}
+
+#[test]
 fn a_bad_plan_and_a_death_at_the_start_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -16,4 +16,5 @@ mod load;
 mod pipeline;
 mod power;
 mod security;
+mod streams;
 mod world;

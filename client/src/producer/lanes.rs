@@ -1,5 +1,5 @@
-//! The order of sending: a line for each group, and which messages may go into the next call. Plain state under the
-//! producer's lock; it makes no calls, waits for nothing and reads no clock.
+//! The order of sending: a line for each group, and which messages may go into the next block. Plain state under the
+//! producer's lock; it sends nothing, waits for nothing and reads no clock.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -9,24 +9,17 @@ use std::{
 use lockstep_proto::v1;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::{Error, error::EARLIER_REJECTED, message::Sent, retry::Start};
+use crate::{
+    Error,
+    error::EARLIER_REJECTED,
+    message::{Sent, entry_size},
+    retry::Start,
+};
 
-/// The most entries of a call (H1).
+/// The most entries of a block (H1).
 pub(super) const MAX_BATCH_ENTRIES: usize = 1_000;
-/// The most bytes of bodies and ids of a call (H1).
+/// The most bytes of bodies and ids of a block (H1).
 pub(super) const MAX_BATCH_BYTES: usize = 1024 * 1024;
-
-/// What an entry counts in a call: body, attributes and ids (H1).
-pub(crate) fn entry_size(entry: &v1::SendEntry) -> usize {
-    let value = |it: &v1::MessageAttribute| match &it.value {
-        Some(v1::message_attribute::Value::StringValue(text)) => text.len(),
-        Some(v1::message_attribute::Value::BinaryValue(bytes)) => bytes.len(),
-        None => 0,
-    };
-    let attribute = |it: &v1::MessageAttribute| it.name.len() + it.data_type.len() + value(it);
-    let beside = entry.attributes.iter().map(attribute).sum::<usize>() + entry.aws_trace_header.len();
-    entry.body.len() + entry.message_group_id.len() + entry.message_deduplication_id.len() + beside
-}
 
 /// A message in line, and who waits for its outcome.
 #[derive(Debug)]
@@ -34,7 +27,7 @@ pub(super) struct Entry {
     pub(super) wire: v1::SendEntry,
     /// When its first try began; unset until then.
     pub(super) first_try: Option<Start>,
-    /// A call that held it was turned away as a whole: it goes alone, so that it answers only for itself.
+    /// A block that held it was turned away as a whole: it goes alone, so that it answers only for itself.
     alone: bool,
     ticket: u64,
     answer: oneshot::Sender<Result<Sent, Error>>,
@@ -59,8 +52,8 @@ impl Entry {
 #[derive(Debug, Default)]
 struct Lane {
     waiting: VecDeque<Entry>,
-    /// A call with messages of this group is unanswered.
-    calling: bool,
+    /// A block with messages of this group is unanswered.
+    under_way: bool,
     stopped: bool,
 }
 
@@ -71,13 +64,15 @@ pub(super) struct Lanes {
     /// Groups that wait and may go, by the ticket of their first message: the oldest goes first, whatever its group.
     ready: BTreeMap<u64, Arc<str>>,
     next_ticket: u64,
-    calls: usize,
-    max_calls: usize,
+    blocks: usize,
+    max_blocks: usize,
+    /// Somebody carries blocks to the broker, and looks here again when told.
+    driven: bool,
 }
 
 impl Lanes {
-    pub(super) fn new(max_calls: usize) -> Self {
-        Lanes { lanes: HashMap::new(), ready: BTreeMap::new(), next_ticket: 0, calls: 0, max_calls }
+    pub(super) fn new(max_blocks: usize) -> Self {
+        Lanes { lanes: HashMap::new(), ready: BTreeMap::new(), next_ticket: 0, blocks: 0, max_blocks, driven: false }
     }
 
     /// Puts a message at the end of its group's line, or turns it away when the group is stopped.
@@ -94,33 +89,33 @@ impl Lanes {
         if lane.stopped {
             return entry.answer(Err(earlier_rejected(&name)));
         }
-        if lane.waiting.is_empty() && !lane.calling {
+        if lane.waiting.is_empty() && !lane.under_way {
             self.ready.insert(entry.ticket, name);
         }
         lane.waiting.push_back(entry);
     }
 
-    /// The messages of the next call, oldest first and no group's line skipped: as many as fit. `None` when nothing
+    /// The messages of the next block, oldest first and no group's line skipped: as many as fit. `None` when nothing
     /// may go now. Its groups wait until [`Lanes::answered`].
-    pub(super) fn next_call(&mut self) -> Option<Vec<Entry>> {
-        if self.calls >= self.max_calls {
+    pub(super) fn next_block(&mut self) -> Option<Vec<Entry>> {
+        if self.blocks >= self.max_blocks {
             return None;
         }
-        let (mut call, mut bytes) = (Vec::new(), 0);
+        let (mut block, mut bytes) = (Vec::new(), 0);
         while let Some(first) = self.ready.first_entry() {
             let lane = self.lanes.get_mut(first.get()).expect("a ready group has a lane");
             let next = lane.waiting.front().expect("a ready group has a message");
             bytes += entry_size(&next.wire);
             // A message over the limit goes by itself, for the broker to judge.
-            let fits = call.len() < MAX_BATCH_ENTRIES && bytes <= MAX_BATCH_BYTES && !next.alone;
-            if !call.is_empty() && !fits {
+            let fits = block.len() < MAX_BATCH_ENTRIES && bytes <= MAX_BATCH_BYTES && !next.alone;
+            if !block.is_empty() && !fits {
                 break;
             }
             let name = first.remove();
             let entry = lane.waiting.pop_front().expect("it was just looked at");
-            lane.calling = true;
+            lane.under_way = true;
             let alone = entry.alone;
-            call.push(entry);
+            block.push(entry);
             if alone {
                 break;
             }
@@ -128,29 +123,40 @@ impl Lanes {
                 self.ready.insert(next.ticket, name);
             }
         }
-        if call.is_empty() {
+        if block.is_empty() {
             return None;
         }
-        // What waits behind this call's messages must not go before they are answered.
-        for entry in &call {
-            let lane = self.lanes.get(entry.wire.message_group_id.as_str()).expect("a calling group has a lane");
+        // What waits behind this block's messages must not go before they are answered.
+        for entry in &block {
+            let lane = self.lanes.get(entry.wire.message_group_id.as_str()).expect("a group under way has a lane");
             if let Some(next) = lane.waiting.front() {
                 self.ready.remove(&next.ticket);
             }
         }
-        self.calls += 1;
-        Some(call)
+        self.blocks += 1;
+        Some(block)
     }
 
-    /// Takes the outcomes of a call, one for each of its entries, in order.
-    pub(super) fn answered(&mut self, call: Vec<Entry>, outcomes: Vec<Result<Sent, Error>>) {
-        debug_assert_eq!(call.len(), outcomes.len(), "one outcome for each entry");
-        self.calls -= 1;
+    /// Whether the caller is to carry blocks to the broker from now on, until [`Lanes::rest`] lets it go.
+    pub(super) fn drive(&mut self) -> bool {
+        !std::mem::replace(&mut self.driven, true)
+    }
+
+    /// Lets go whoever carries blocks, if there is nothing to carry.
+    pub(super) fn rest(&mut self) -> bool {
+        self.driven = !self.ready.is_empty() || self.blocks > 0;
+        !self.driven
+    }
+
+    /// Takes the outcomes of a block, one for each of its entries, in order.
+    pub(super) fn answered(&mut self, block: Vec<Entry>, outcomes: Vec<Result<Sent, Error>>) {
+        debug_assert_eq!(block.len(), outcomes.len(), "one outcome for each entry");
+        self.blocks -= 1;
         let mut groups = Vec::new();
-        for (entry, outcome) in call.into_iter().zip(outcomes) {
-            let lane = self.lanes.get_mut(entry.wire.message_group_id.as_str()).expect("a calling group has a lane");
-            if lane.calling {
-                lane.calling = false;
+        for (entry, outcome) in block.into_iter().zip(outcomes) {
+            let lane = self.lanes.get_mut(entry.wire.message_group_id.as_str()).expect("a group under way has a lane");
+            if lane.under_way {
+                lane.under_way = false;
                 groups.push(entry.wire.message_group_id.clone());
             }
             lane.stopped |= outcome.is_err();
@@ -159,16 +165,16 @@ impl Lanes {
         groups.iter().for_each(|group| self.settle(group));
     }
 
-    /// A call was turned away as a whole, for a fault of one entry perhaps: all go back to the heads of their lines,
+    /// A block was turned away as a whole, for a fault of one entry perhaps: all go back to the heads of their lines,
     /// and each goes alone.
-    pub(super) fn turned_away(&mut self, call: Vec<Entry>) {
-        self.calls -= 1;
+    pub(super) fn turned_away(&mut self, block: Vec<Entry>) {
+        self.blocks -= 1;
         let mut groups = Vec::new();
-        for mut entry in call.into_iter().rev() {
+        for mut entry in block.into_iter().rev() {
             entry.alone = true;
-            let lane = self.lanes.get_mut(entry.wire.message_group_id.as_str()).expect("a calling group has a lane");
-            if lane.calling {
-                lane.calling = false;
+            let lane = self.lanes.get_mut(entry.wire.message_group_id.as_str()).expect("a group under way has a lane");
+            if lane.under_way {
+                lane.under_way = false;
                 groups.push(entry.wire.message_group_id.clone());
             }
             lane.waiting.push_front(entry);
@@ -192,7 +198,7 @@ impl Lanes {
 
     /// Opens a stopped line; false when it was not stopped.
     pub(super) fn resume(&mut self, group: &str) -> bool {
-        // A stopped line is empty and has no call under way, so forgetting it is opening it.
+        // A stopped line is empty and has no block under way, so forgetting it is opening it.
         let stopped = self.lanes.get(group).is_some_and(|lane| lane.stopped);
         if stopped {
             self.lanes.remove(group);

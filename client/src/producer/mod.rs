@@ -1,5 +1,5 @@
-//! Sending in order, each message once: keys fixed before the first try, one unanswered call a group, groups in
-//! parallel. This file is what a caller sees; the order is kept in `lanes`, the calls are made in `post`.
+//! Sending in order, each message once: keys fixed before the first try, one unanswered block a group, groups in
+//! parallel over one stream. This file is what a caller sees; the order is kept in `lanes`, the blocks are sent in `post`.
 
 mod lanes;
 mod post;
@@ -10,11 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OnceCell, Semaphore, oneshot};
+use tokio::sync::{Notify, OnceCell, Semaphore, oneshot};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use uuid::Uuid;
 
-pub(crate) use self::lanes::entry_size;
 pub use self::ticket::Ticket;
 use self::{
     lanes::{Entry, Lanes, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES},
@@ -22,7 +21,8 @@ use self::{
 };
 use crate::{
     Client, Error, Session,
-    message::{Message, Sent, content_id},
+    message::{Message, Sent, content_id, entry_size},
+    produce_stream::ProduceStream,
 };
 
 /// What a waiting message costs beside its bytes: its place in the queue, its answer's channel.
@@ -37,20 +37,20 @@ pub struct ProducerBuilder {
     queue: String,
     generation: Option<u64>,
     content_based: bool,
-    max_calls: usize,
+    max_blocks: usize,
     buffer_bytes: usize,
     give_up_after: Option<Duration>,
 }
 
 impl ProducerBuilder {
     pub(crate) fn new(client: Client, queue: String) -> Self {
-        let (max_calls, buffer_bytes) = (8, 16 * 1024 * 1024);
+        let (max_blocks, buffer_bytes) = (8, 16 * 1024 * 1024);
         ProducerBuilder {
             client,
             queue,
             generation: None,
             content_based: false,
-            max_calls,
+            max_blocks,
             buffer_bytes,
             give_up_after: None,
         }
@@ -73,10 +73,10 @@ impl ProducerBuilder {
         self
     }
 
-    /// How many calls may be unanswered at a time, over all groups; at least 1, 8 unless said otherwise.
+    /// How many blocks of messages may be unanswered at a time, over all groups; at least 1, 8 unless said otherwise.
     #[must_use]
-    pub fn max_calls_in_flight(mut self, calls: usize) -> Self {
-        self.max_calls = calls.max(1);
+    pub fn max_blocks_in_flight(mut self, blocks: usize) -> Self {
+        self.max_blocks = blocks.max(1);
         self
     }
 
@@ -110,18 +110,24 @@ impl ProducerBuilder {
     /// The producer. Nothing is asked of the broker before the first send.
     #[must_use]
     pub fn build(self) -> Producer {
-        let lanes = Mutex::new(Lanes::new(self.max_calls));
+        let lanes = Mutex::new(Lanes::new(self.max_blocks));
         let room = Arc::new(Semaphore::new(self.buffer_bytes));
-        Producer { shared: Arc::new(Shared { options: self, lanes, room, window: OnceCell::new() }) }
+        let stream = ProduceStream::new(self.client.clone(), self.queue.clone(), self.generation);
+        let (stream, more, window) = (tokio::sync::Mutex::new(stream), Notify::new(), OnceCell::new());
+        Producer { shared: Arc::new(Shared { options: self, lanes, room, stream, more, window }) }
     }
 }
 
-/// What a producer's handles and its calls share.
+/// What a producer's handles and its stream share.
 #[derive(Debug)]
 struct Shared {
     options: ProducerBuilder,
     lanes: Mutex<Lanes>,
     room: Arc<Semaphore>,
+    /// Held by the task that drives it.
+    stream: tokio::sync::Mutex<ProduceStream<Vec<Entry>>>,
+    /// Tells that task that there are messages in line.
+    more: Notify,
     /// The queue's deduplication window, read once, before the first send.
     window: OnceCell<Duration>,
 }
@@ -146,11 +152,12 @@ impl Shared {
 ///
 /// What it keeps, without a session (B3):
 /// - a message's key is fixed before its first try, and every further try uses it, so no message is stored twice;
-/// - at most one call of a group is unanswered at a time, and a group **stops** at its first message that was not
+/// - at most one block of a group is unanswered at a time, and a group **stops** at its first message that was not
 ///   accepted, for whatever reason: its later messages are not sent and answer the reason `EARLIER_REJECTED`, until
 ///   [`Producer::resume_group`] is called. So nothing overtakes;
-/// - groups do not wait for each other, up to the limit of calls; messages that wait at the same time share calls of
-///   at most 1,000 messages and 1 MiB (H1);
+/// - groups do not wait for each other, up to the limit of blocks; messages that wait at the same time share blocks of
+///   at most 1,000 messages and 1 MiB (H1). All go over one `Produce` stream; when it breaks it is opened again, and what
+///   is unanswered goes out again in the same order;
 /// - it stops trying 30 s before the queue's deduplication window ends, counted from the first try, and says
 ///   [`Error::OutcomeUnknown`] (H11). The window is read once: a window made shorter later is not noticed.
 ///
@@ -188,8 +195,8 @@ impl Producer {
         tickets.pop().expect("one message has one ticket")
     }
 
-    /// Sends many messages in as few calls as the limits and the groups' order allow, and waits for all outcomes: one
-    /// for each, in order. They need not fit into one call, nor into the buffer.
+    /// Sends many messages in as few blocks as the limits and the groups' order allow, and waits for all outcomes: one
+    /// for each, in order. They need not fit into one block, nor into the buffer.
     ///
     /// A refused message stops its group only; outcomes are as for [`Producer::send`].
     pub async fn send_batch(&self, messages: Vec<Message>) -> Vec<Result<Sent, Error>> {
@@ -251,7 +258,7 @@ impl Producer {
         self.shared.lanes().stopped()
     }
 
-    /// Takes room for all of them, puts them in line in one step, and starts what calls it can.
+    /// Takes room for all of them, puts them in line in one step, and sees that they are sent.
     async fn enqueue_together(&self, messages: Vec<Message>) -> Vec<Ticket> {
         let shared = &self.shared;
         let entries: Vec<_> = messages.into_iter().map(|message| message.into_entry(|body| shared.key(body))).collect();
@@ -269,7 +276,7 @@ impl Producer {
                 lanes.push(Entry::new(wire, answer, room.share()));
             }
         }
-        post::start_calls(shared);
+        post::start(shared);
         tickets
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn refusal(code: Code, reason: &str) -> Status {
 }
 
 pub(crate) fn entry_refusal(reason: &str) -> v1::Refusal {
-    v1::Refusal { reason: reason.to_owned(), message: format!("{reason} it is"), rule: "T1".to_owned() }
+    v1::Refusal { reason: reason.to_owned(), message: format!("{reason} it is"), rule: "T1".to_owned(), block_code: 0 }
 }
 
 type Pieces = mpsc::Receiver<Result<v1::ReadClaimResponse, Status>>;
@@ -81,6 +81,7 @@ calls! {
     ExplainRequest => v1::ExplainResponse,
     SendRequest => v1::SendResponse,
     SendBatchRequest => v1::SendBatchResponse,
+    ProduceRequest => v1::ProduceResponse,
     ReceiveRequest => v1::ReceiveResponse,
     DeleteRequest => v1::DeleteResponse,
     DeleteBatchRequest => v1::DeleteBatchResponse,
@@ -184,11 +185,34 @@ impl v1::messages_server::Messages for Service {
         self.ask(request, Call::PeekRequest).await.map(Response::new)
     }
 
+    /// Each block is a call of its own to the test, which may answer them in any order: the answers go out in that of
+    /// the blocks, and one that is lost or refused as a call ends the stream.
     async fn produce(
         &self,
-        _requests: Request<tonic::Streaming<v1::ProduceRequest>>,
+        requests: Request<tonic::Streaming<v1::ProduceRequest>>,
     ) -> Result<Response<Self::ProduceStream>, Status> {
-        Err(Status::unimplemented("the calls of the client do not stream"))
+        let (mut requests, service) = (requests.into_inner(), self.clone());
+        let (owed_in, mut owed) = mpsc::unbounded_channel::<oneshot::Receiver<Result<v1::ProduceResponse, Status>>>();
+        let (answers_in, answers) = mpsc::channel(64);
+        tokio::spawn(async move {
+            while let Ok(Some(request)) = requests.message().await {
+                let (reply, answer) = oneshot::channel();
+                if owed_in.send(answer).is_err() || service.0.send(Call::ProduceRequest(request, Reply(reply))).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        tokio::spawn(async move {
+            while let Some(answer) = owed.recv().await {
+                let answer = answer.await.unwrap_or_else(|_| Err(Status::unavailable("the answer is lost")));
+                let ends = answer.is_err();
+                if answers_in.send(answer).await.is_err() || ends {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(answers)))
     }
 
     async fn consume(
@@ -304,41 +328,18 @@ impl Broker {
         reply.ok(v1::DescribeQueueResponse { queue: Some(queue) });
     }
 
-    /// The next call, which is a send of one message or of many.
+    /// The next call, which is a block of messages.
     pub(crate) async fn next_send(&mut self) -> SendCall {
-        SendCall::from(self.next().await)
+        let Call::ProduceRequest(request, reply) = self.next().await else { panic!("a block was expected") };
+        SendCall { entries: request.entries, generation: request.queue_generation, reply }
     }
 }
 
-/// Either form of a send.
+/// A block of messages on a stream.
 pub(crate) struct SendCall {
     pub(crate) entries: Vec<v1::SendEntry>,
     pub(crate) generation: Option<u64>,
-    reply: SendReply,
-}
-
-enum SendReply {
-    One(Reply<v1::SendResponse>),
-    Many(Reply<v1::SendBatchResponse>),
-}
-
-impl From<Call> for SendCall {
-    fn from(call: Call) -> Self {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "any other call fails the test")]
-        match call {
-            Call::SendRequest(request, reply) => SendCall {
-                entries: request.entry.into_iter().collect(),
-                generation: request.queue_generation,
-                reply: SendReply::One(reply),
-            },
-            Call::SendBatchRequest(request, reply) => SendCall {
-                entries: request.entries,
-                generation: request.queue_generation,
-                reply: SendReply::Many(reply),
-            },
-            call => panic!("a send was expected, not {call:?}"),
-        }
-    }
+    reply: Reply<v1::ProduceResponse>,
 }
 
 impl SendCall {
@@ -352,21 +353,20 @@ impl SendCall {
 
     /// Answers one result for each entry.
     pub(crate) fn answer(self, results: Vec<Result<v1::Accepted, v1::Refusal>>) {
-        match self.reply {
-            SendReply::One(reply) => match results.into_iter().next().expect("one result") {
-                Ok(accepted) => reply.ok(v1::SendResponse { accepted: Some(accepted) }),
-                Err(refused) => reply.refuse(Code::FailedPrecondition, &refused.reason),
-            },
-            SendReply::Many(reply) => {
-                let result = |result| v1::SendResult {
-                    outcome: Some(match result {
-                        Ok(accepted) => v1::send_result::Outcome::Accepted(accepted),
-                        Err(refused) => v1::send_result::Outcome::Refused(refused),
-                    }),
-                };
-                reply.ok(v1::SendBatchResponse { results: results.into_iter().map(result).collect() });
-            }
-        }
+        let result = |result| v1::SendResult {
+            outcome: Some(match result {
+                Ok(accepted) => v1::send_result::Outcome::Accepted(accepted),
+                Err(refused) => v1::send_result::Outcome::Refused(refused),
+            }),
+        };
+        self.reply.ok(v1::ProduceResponse { results: results.into_iter().map(result).collect() });
+    }
+
+    /// Refuses the block as a whole.
+    pub(crate) fn refuse(self, code: Code, reason: &str) {
+        let refusal = || v1::Refusal { block_code: code as u32, ..entry_refusal(reason) };
+        let results = self.entries.iter().map(|_| Err(refusal())).collect();
+        self.answer(results);
     }
 
     /// Accepts every entry; the message id repeats the key, so that a test sees which is which.
@@ -376,10 +376,7 @@ impl SendCall {
     }
 
     pub(crate) fn fail(self, status: Status) {
-        match self.reply {
-            SendReply::One(reply) => reply.fail(status),
-            SendReply::Many(reply) => reply.fail(status),
-        }
+        self.reply.fail(status);
     }
 
     pub(crate) fn lose(self) {

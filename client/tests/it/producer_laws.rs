@@ -1,5 +1,5 @@
 //! A producer under random losses and refusals, many seeds: nothing stored twice, nothing overtakes, nothing after a
-//! stop, one unanswered call a group. The broker here is a plain model: a map of keys and a list of stored messages.
+//! stop, one unanswered block a group. The broker here is a plain model: a map of keys and a list of stored messages.
 
 use std::collections::{HashMap, HashSet};
 
@@ -43,16 +43,17 @@ impl Model {
 
     fn begin(&mut self, call: &SendCall) -> HashSet<String> {
         let groups: HashSet<_> = call.entries.iter().map(|entry| entry.message_group_id.clone()).collect();
-        assert!(self.unanswered.is_disjoint(&groups), "two unanswered calls of a group");
+        assert!(self.unanswered.is_disjoint(&groups), "two unanswered blocks of a group");
         self.unanswered.extend(groups.clone());
         groups
     }
 }
 
-/// Answers calls in random order, loses answers before and after the effect, cuts connections; returns the model once
-/// the senders are done.
+/// Answers blocks in random order, loses answers before and after the effect, cuts connections; returns the model once
+/// the senders are done. A stream that loses an answer loses those behind it, of which some may have had their effect.
 async fn play(mut broker: Broker, mut random: fastrand::Rng, mut done: tokio::sync::oneshot::Receiver<()>) -> Model {
     let mut model = Model::default();
+    // In the order of the stream; answered when there are results for it.
     let mut open: Vec<(SendCall, HashSet<String>)> = Vec::new();
     broker.answer_window(300).await;
     loop {
@@ -63,23 +64,22 @@ async fn play(mut broker: Broker, mut random: fastrand::Rng, mut done: tokio::sy
                 open.push((call, groups));
             }
             _ = &mut done => return model,
-            // Answer one of the open calls when no further one has arrived.
-            () = tokio::task::yield_now(), if !open.is_empty() => {
-                let (call, groups) = open.swap_remove(random.usize(..open.len()));
-                model.unanswered.retain(|group| !groups.contains(group));
-                match random.u8(..10) {
-                    0 => call.lose(),
-                    1 => { model.apply(&call.entries); call.lose(); }
-                    2 => {
-                        // Everything unanswered loses its connection, some of it after its effect.
-                        for (call, _) in std::iter::once((call, groups)).chain(open.drain(..)) {
-                            if random.bool() { model.apply(&call.entries); }
-                            call.lose();
-                        }
-                        model.unanswered.clear();
-                        broker.cut();
+            // Answer open blocks when no further one has arrived.
+            () = tokio::task::yield_now(), if !open.is_empty() => match random.u8(..10) {
+                chance @ 0..3 => {
+                    // Effects come in the order of the stream, so that what had one is the beginning of it.
+                    let effects = random.usize(..=open.len());
+                    open.iter().take(effects).for_each(|(call, _)| _ = model.apply(&call.entries));
+                    model.unanswered.clear();
+                    open.drain(..).for_each(|(call, _)| call.lose());
+                    if chance == 2 { broker.cut(); }
+                }
+                _ => {
+                    for (call, groups) in open.drain(..=random.usize(..open.len())) {
+                        let results = model.apply(&call.entries);
+                        model.unanswered.retain(|group| !groups.contains(group));
+                        call.answer(results);
                     }
-                    _ => { let results = model.apply(&call.entries); call.answer(results); }
                 }
             }
         }
@@ -116,7 +116,7 @@ async fn nothing_is_stored_twice_overtakes_or_follows_a_stop() {
     for seed in 0..40 {
         let mut random = fastrand::Rng::with_seed(seed);
         let broker = Broker::start().await;
-        let producer = broker.client().await.producer("q.fifo").max_calls_in_flight(random.usize(1..5)).build();
+        let producer = broker.client().await.producer("q.fifo").max_blocks_in_flight(random.usize(1..5)).build();
         let (finished, done) = tokio::sync::oneshot::channel();
         let playing = tokio::spawn(play(broker, random.fork(), done));
         let mut senders = JoinSet::new();

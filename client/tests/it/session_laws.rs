@@ -8,7 +8,7 @@ use lockstep_broker::{Broker, BrokerSettings, ClockChoice, JournalChoice, Manual
 use lockstep_client::{Client, Message, QueueAttributes, RetryPolicy, Session, v1};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-const QUEUE: &str = "day.fifo";
+pub(crate) const QUEUE: &str = "day.fifo";
 const MESSAGES: u64 = 300;
 const MINUTE: u64 = 60_000;
 
@@ -16,15 +16,15 @@ const MINUTE: u64 = 60_000;
 type Running = (oneshot::Sender<()>, JoinHandle<Result<(), ServeError>>);
 
 /// A broker that comes back on the same port and the same directory.
-struct World {
+pub(crate) struct World {
     settings: BrokerSettings,
-    clock: ManualClock,
+    pub(crate) clock: ManualClock,
     port: std::net::TcpListener,
     running: Option<Running>,
 }
 
 impl World {
-    fn new(directory: &tempfile::TempDir) -> Self {
+    pub(crate) fn new(directory: &tempfile::TempDir) -> Self {
         let clock = ManualClock::new(Timestamp(1_000_000));
         let mut settings = BrokerSettings::new(JournalChoice::Sled(directory.path().to_path_buf()));
         settings.clock = ClockChoice::Manual(clock.clone());
@@ -45,14 +45,14 @@ impl World {
         self.running = Some((stop, serving));
     }
 
-    async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         let (stop, serving) = self.running.take().expect("it runs");
         stop.send(()).expect("it runs");
         serving.await.expect("no panic").expect("a clean end");
         self.start();
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let retry = RetryPolicy {
             first_backoff: Duration::from_millis(2),
             max_backoff: Duration::from_millis(20),

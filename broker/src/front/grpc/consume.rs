@@ -15,11 +15,13 @@ use tonic::{Status, Streaming};
 use super::{
     Services,
     errors::invalid_status,
+    guard::end_leases,
     input,
     messages::timeout,
     output,
     queues::parsed,
     streams::{Next, Responses, broken},
+    strikes::{Lost, Strike},
 };
 use crate::{
     failure::{Failure, Invalid},
@@ -72,16 +74,18 @@ struct Stream {
     visibility: Option<u64>,
     credit: u32,
     /// Answers to come, in the order of the requests.
-    answers: VecDeque<Boxed<Result<v1::ConsumeAnswer, Failure>>>,
+    answers: VecDeque<Boxed<Result<v1::ConsumeAnswer, Status>>>,
     /// The receive that is before the broker, and its place among the responses.
     poll: Option<Boxed<Delivered>>,
+    /// A fault of a plan, for the next deliveries.
+    strike: Strike,
 }
 
 /// What happened next.
 enum Turn {
     Gone,
     Closing,
-    Answered(Result<v1::ConsumeAnswer, Failure>),
+    Answered(Result<v1::ConsumeAnswer, Status>),
     Read(Result<Option<v1::ConsumeRequest>, Status>),
     Delivered(Delivered),
 }
@@ -96,8 +100,8 @@ impl Stream {
         let visibility = parsed(start.visibility_timeout_seconds.map(seconds).transpose())?;
         let view = services.handle.describe_queue(queue).await.map_err(|failure| services.refuse(&failure))?;
         let queue = QueueRef { name: view.name, generation: Some(view.generation) };
-        let (answers, poll) = (VecDeque::new(), None);
-        let mut stream = Self { services, responses, queue, visibility, credit: 0, answers, poll };
+        let (answers, poll, strike) = (VecDeque::new(), None, Strike::default());
+        let mut stream = Self { services, responses, queue, visibility, credit: 0, answers, poll, strike };
         stream.take(first).await?;
         Ok(stream)
     }
@@ -145,7 +149,7 @@ impl Stream {
                         Next::Request(()) | Next::End => Ok(()),
                     });
                 }
-                Turn::Delivered(delivered) => self.deliver(delivered)?,
+                Turn::Delivered(delivered) => self.deliver(delivered).await?,
             }
         }
     }
@@ -161,6 +165,7 @@ impl Stream {
     /// Takes the credit of a request, and puts what it wants before the broker.
     async fn take(&mut self, request: v1::ConsumeRequest) -> Result<(), Status> {
         let v1::ConsumeRequest { start: _, credit, tag, delete_handles, changes } = request;
+        let strike = self.services.strike("Consume").await?;
         let granted = u64::from(self.credit) + u64::from(credit);
         let most = limits::CONSUME_CREDIT;
         self.credit = match u32::try_from(granted) {
@@ -169,7 +174,10 @@ impl Stream {
                 return parsed(Err(input::out_of_range("credit, in all,", granted, 0, most.into(), "H1")));
             }
         };
+        self.strike.ends_leases |= strike.ends_leases;
         if delete_handles.is_empty() && changes.is_empty() {
+            // What it is answered with are deliveries.
+            self.strike.answer = self.strike.answer.or(strike.answer);
             return Ok(());
         }
         parsed(input::batch(delete_handles.len() + changes.len(), engine_limits::BATCH_ENTRIES))?;
@@ -185,6 +193,10 @@ impl Stream {
         let changes = services.receipts(changes);
         let entries: Vec<_> = changes.iter().flatten().copied().collect();
         let queue = || self.queue.clone();
+        if strike.twice && !receipts.is_empty() {
+            let first = Delete { queue: queue(), receipts: receipts.clone() };
+            drop(services.handle.begin_delete(first).await.map_err(refuse)?);
+        }
         // Both are before the broker, in this order, before anything later of this stream.
         let deleted = match receipts.as_slice() {
             [] => None,
@@ -198,14 +210,18 @@ impl Stream {
             }
         };
         self.answers.push_back(Box::pin(async move {
+            let refuse = |failure| services.refuse(&failure);
             let deleted = match deleted {
-                Some(pending) => pending.answer(&services.handle).await?,
+                Some(pending) => pending.answer(&services.handle).await.map_err(refuse)?,
                 None => Vec::new(),
             };
             let changed = match changed {
-                Some(pending) => pending.answer(&services.handle).await?,
+                Some(pending) => pending.answer(&services.handle).await.map_err(refuse)?,
                 None => Vec::new(),
             };
+            if let Some(how) = strike.answer {
+                return Err(how.end().await);
+            }
             let deleted = services.delete_results(deletes, deleted);
             let changed = services.change_results(changes, changed);
             Ok(v1::ConsumeAnswer { tag, deleted, changed })
@@ -230,28 +246,37 @@ impl Stream {
         }));
     }
 
-    fn deliver(&mut self, delivered: Delivered) -> Result<(), Status> {
+    async fn deliver(&mut self, delivered: Delivered) -> Result<(), Status> {
         self.poll = None;
         let (place, deliveries) = delivered.map_err(|failure| self.services.refuse(&failure))?;
         let taken = u32::try_from(deliveries.len()).expect("a receive brings at most 1,000 messages");
         self.credit = self.credit.saturating_sub(taken);
         if taken > 0 {
-            let deliveries = deliveries.into_iter().map(|delivery| output::delivery(delivery, &[])).collect();
+            let strike = std::mem::take(&mut self.strike);
+            let deliveries: Vec<_> = deliveries.into_iter().map(|delivery| output::delivery(delivery, &[])).collect();
+            if strike.ends_leases {
+                end_leases(&self.services.handle, self.queue.clone(), &deliveries).await;
+            }
+            match strike.answer {
+                None => {}
+                Some(how @ Lost::Ends) => return Err(how.end().await),
+                Some(Lost::Silence) => return Ok(()),
+            }
             place.send(Ok(v1::ConsumeResponse { deliveries, answers: Vec::new() }));
         }
         Ok(())
     }
 
     /// Sends an answer, with those behind it that are ready too.
-    async fn answer(&mut self, answer: Result<v1::ConsumeAnswer, Failure>) -> Result<(), Status> {
+    async fn answer(&mut self, answer: Result<v1::ConsumeAnswer, Status>) -> Result<(), Status> {
         let mut answers = Vec::new();
         let mut next = Some(answer);
         let mut failed = None;
         while let Some(answer) = next {
             match answer {
                 Ok(answer) => answers.push(answer),
-                Err(failure) => {
-                    failed = Some(failure);
+                Err(status) => {
+                    failed = Some(status);
                     break;
                 }
             }
@@ -262,7 +287,7 @@ impl Stream {
             // A client that is gone is noticed in the next turn.
             let _ = self.responses.send(Ok(response)).await;
         }
-        failed.map_or(Ok(()), |failure| Err(self.services.refuse(&failure)))
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -223,10 +223,16 @@ pub(super) fn refusal(rejected: &Rejected, handle: &Handle, queue: Option<QueueG
         Some(id) => format!("{rejected} (its id is {id})"),
         None => rejected.to_string(),
     };
-    v1::Refusal { reason: reason.into(), message, rule: rule.into() }
+    v1::Refusal { reason: reason.into(), message, rule: rule.into(), block_code: 0 }
 }
 
 /// An entry of a batch that means nothing.
 pub(super) fn invalid_refusal(invalid: &Invalid) -> v1::Refusal {
-    v1::Refusal { reason: invalid.reason.into(), message: invalid.message.clone(), rule: invalid.rule.into() }
+    let Invalid { reason, message, rule } = invalid;
+    v1::Refusal { reason: (*reason).into(), message: message.clone(), rule: (*rule).into(), block_code: 0 }
+}
+
+/// The same word for every entry of a block that is refused as a whole.
+pub(super) fn of_block(code: Code, refusal: v1::Refusal) -> v1::Refusal {
+    v1::Refusal { block_code: u32::try_from(i32::from(code)).expect("codes are 0 to 16"), ..refusal }
 }

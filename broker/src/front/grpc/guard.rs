@@ -1,5 +1,5 @@
 //! What stands before every service of the door: the faults of a plan. A door without a plan hands calls through
-//! untouched.
+//! untouched, and streams with many requests, which `strikes` judges one by one.
 
 use std::{
     convert::Infallible,
@@ -8,10 +8,10 @@ use std::{
 
 use bytes::{Buf as _, Bytes};
 use http_body_util::{BodyExt as _, Full};
-use lockstep_engine::command::ChangeVisibility;
+use lockstep_engine::command::{ChangeVisibility, QueueRef};
 use lockstep_proto::v1;
 use tonic::{
-    Code,
+    Code, Status,
     body::Body,
     codegen::{BoxFuture, Service, http},
     server::NamedService,
@@ -19,7 +19,7 @@ use tonic::{
 
 use super::{errors::status_with, input};
 use crate::{
-    faults::{CallFault, Faults},
+    faults::{CallFault, Faults, is_struck_by_request},
     handle::Handle,
 };
 
@@ -69,6 +69,9 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let Some(faults) = &self.gate.faults else { return self.inner.call(request) };
         let operation = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        if is_struck_by_request(&operation) {
+            return self.inner.call(request);
+        }
         let faults = faults.on_call(&operation);
         if faults.is_empty() {
             return self.inner.call(request);
@@ -121,7 +124,12 @@ where
 }
 
 fn injected(code: Code, what: &str) -> Response {
-    status_with(code, format!("{what}: a fault of the plan"), "FAULT_INJECTED", "", Vec::new()).into_http()
+    injected_status(code, what).into_http()
+}
+
+/// What a caller hears of a fault.
+pub(super) fn injected_status(code: Code, what: &str) -> Status {
+    status_with(code, format!("{what}: a fault of the plan"), "FAULT_INJECTED", "", Vec::new())
 }
 
 /// Gives back what a receive delivered, before its receiver hears of it: to the receiver it looks like leases that ran
@@ -132,13 +140,18 @@ async fn with_leases_ended(handle: &Handle, queue: &str, response: Response) -> 
     let trailers = body.trailers().cloned();
     let bytes = body.to_bytes();
     if let (Some(answer), Ok(queue)) = (unframed::<v1::ReceiveResponse>(&bytes), input::queue(queue, None)) {
-        let receipts = answer.deliveries.iter().filter_map(|delivery| handle.receipt(&delivery.receipt_handle).ok());
-        let entries = receipts.map(|receipt| (receipt, 0)).collect();
-        // A refusal means that the leases have ended already.
-        let _ = handle.change_visibility(ChangeVisibility { queue, entries }).await;
+        end_leases(handle, queue, &answer.deliveries).await;
     }
     let trailers = std::future::ready(trailers.map(Ok));
     http::Response::from_parts(parts, Body::new(Full::new(bytes).with_trailers(trailers)))
+}
+
+/// Gives deliveries back.
+pub(super) async fn end_leases(handle: &Handle, queue: QueueRef, deliveries: &[v1::Delivery]) {
+    let receipts = deliveries.iter().filter_map(|delivery| handle.receipt(&delivery.receipt_handle).ok());
+    let entries = receipts.map(|receipt| (receipt, 0)).collect();
+    // A refusal means that the leases have ended already.
+    let _ = handle.change_visibility(ChangeVisibility { queue, entries }).await;
 }
 
 /// The one message of a call that does not stream, unless it is compressed.

@@ -20,6 +20,7 @@ mod queues;
 mod readers;
 mod redrive;
 mod streams;
+mod strikes;
 
 use lockstep_proto::{
     DESCRIPTORS,
@@ -41,12 +42,13 @@ use crate::{faults::Faults, front::door::Door, handle::Handle, limits};
 struct Services {
     handle: Handle,
     door: watch::Receiver<Door>,
+    faults: Option<Faults>,
 }
 
 /// The services, with health and reflection.
 pub(super) async fn routes(handle: Handle, faults: Option<Faults>, door: watch::Receiver<Door>) -> Routes {
-    let gate = Gate { handle: handle.clone(), faults };
-    let services = Services { handle, door };
+    let gate = Gate { handle: handle.clone(), faults: faults.clone() };
+    let services = Services { handle, door, faults };
     let (health, health_service) = tonic_health::server::health_reporter();
     let names = vec![
         "",

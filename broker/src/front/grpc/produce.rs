@@ -8,13 +8,14 @@ use lockstep_proto::v1;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::{
     Services,
-    errors::{invalid_refusal, invalid_status, refusal},
+    errors::{code, invalid_refusal, invalid_status, of_block, refusal},
     input,
     streams::{Next, Responses, next},
+    strikes::{Lost, Strike},
 };
 use crate::{
     failure::{Failure, Invalid},
@@ -26,6 +27,8 @@ use crate::{
 enum Place {
     /// A block that the broker judges.
     Asked { block: Block, pending: Pending<Outcomes<Accepted>>, room: OwnedSemaphorePermit },
+    /// A block that is carried out and not answered: a fault of a plan.
+    Lost { pending: Pending<Outcomes<Accepted>>, how: Lost },
     /// A block that means nothing: each of its entries is answered so.
     Refused { entries: usize, refusal: v1::Refusal },
     /// The stream ends here.
@@ -62,11 +65,11 @@ async fn read(services: Services, mut requests: Streaming<v1::ProduceRequest>, p
         let size = request.encoded_len().min(limits::PRODUCE_BYTES);
         let size = u32::try_from(size).expect("the window is smaller than 4 GiB");
         let room = Arc::clone(&room).acquire_many_owned(size).await.expect("the semaphore is never closed");
-        let place = match services.block(request, &mut queue, room).await {
-            Ok(place) => place,
+        let place = match services.strike("Produce").await {
+            Ok(strike) => services.block(request, &mut queue, room, strike).await.unwrap_or_else(Place::End),
             Err(status) => Place::End(status),
         };
-        let ends = matches!(place, Place::End(_));
+        let ends = matches!(place, Place::End(_) | Place::Lost { .. });
         // Nobody answers any more when the client is gone.
         if places.send(place).await.is_err() || ends {
             return;
@@ -81,6 +84,7 @@ impl Services {
         request: v1::ProduceRequest,
         queue: &mut Option<QueueRef>,
         room: OwnedSemaphorePermit,
+        strike: Strike,
     ) -> Result<Place, Status> {
         let broken = |invalid: Invalid| invalid_status(&invalid);
         let v1::ProduceRequest { queue: name, queue_generation, entries: given, session } = request;
@@ -96,9 +100,12 @@ impl Services {
                 if entries > 1 {
                     input::sum(messages.iter().map(input::message_bytes).sum()).map_err(broken)?;
                 }
-                self.ask(queue, session, messages, room).await
+                self.ask(queue, session, messages, room, strike).await
             }
-            Err(invalid) => Ok(Place::Refused { entries, refusal: invalid_refusal(&invalid) }),
+            Err(invalid) => {
+                let refusal = of_block(Code::InvalidArgument, invalid_refusal(&invalid));
+                Ok(Place::Refused { entries, refusal })
+            }
         }
     }
 
@@ -108,11 +115,20 @@ impl Services {
         session: Option<NewSession>,
         messages: Vec<NewMessage>,
         room: OwnedSemaphorePermit,
+        strike: Strike,
     ) -> Result<Place, Status> {
         let block = Block { entries: messages.len(), fifo: queue.name.is_fifo() };
-        let pending = self.handle.begin_send(queue, session, messages).await;
-        let pending = pending.map_err(|failure| self.refuse(&failure))?;
-        Ok(Place::Asked { block, pending, room })
+        let refuse = |failure: Failure| self.refuse(&failure);
+        if strike.twice {
+            // The first answer is nobody's.
+            let first = self.handle.begin_send(queue.clone(), session.clone(), messages.clone()).await;
+            drop(first.map_err(refuse)?);
+        }
+        let pending = self.handle.begin_send(queue, session, messages).await.map_err(refuse)?;
+        Ok(match strike.answer {
+            Some(how) => Place::Lost { pending, how },
+            None => Place::Asked { block, pending, room },
+        })
     }
 
     /// The results of a block, or the end of the stream where the outcome is unknown.
@@ -124,7 +140,7 @@ impl Services {
     ) -> Result<(), Status> {
         match outcomes {
             Ok(outcomes) => results.extend(outcomes.into_iter().map(|outcome| self.send_result(outcome, fifo))),
-            Err(Failure::Rejected(rejected)) => refuse_all(entries, &self.refused(&rejected), results),
+            Err(Failure::Rejected(rejected)) => refuse_all(entries, &self.block_refused(&rejected), results),
             Err(
                 failure @ (Failure::Invalid(_)
                 | Failure::Unavailable(_)
@@ -139,8 +155,8 @@ impl Services {
         Ok(())
     }
 
-    fn refused(&self, rejected: &Rejected) -> v1::Refusal {
-        refusal(rejected, &self.handle, None)
+    fn block_refused(&self, rejected: &Rejected) -> v1::Refusal {
+        of_block(code(rejected).0, refusal(rejected, &self.handle, None))
     }
 }
 
@@ -177,6 +193,14 @@ async fn answer(
                 refuse_all(entries, &refusal, &mut results);
                 None
             }
+            Place::Lost { pending, how } => {
+                // Its answer is nobody's; what it says is durable when it is given.
+                drop(pending.answer(&services.handle).await);
+                tokio::select! {
+                    status = how.end() => Some(status),
+                    () = responses.closed() => return,
+                }
+            }
             Place::End(status) => Some(status),
         };
         while end.is_none() && results.len() < limits::PRODUCE_RESULTS {
@@ -192,6 +216,10 @@ async fn answer(
                     }
                 },
                 Ok(Place::Refused { entries, refusal }) => refuse_all(entries, &refusal, &mut results),
+                Ok(place @ Place::Lost { .. }) => {
+                    next = Some(place);
+                    break;
+                }
                 Ok(Place::End(status)) => end = Some(status),
                 Err(_) => break,
             }
