@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use lockstep_broker::{Security, Tls, TlsFiles, Tokens};
+use lockstep_broker::{Credentials, Security, Tls, TlsFiles, Tokens};
 
 use crate::{
     cli::Global,
@@ -20,6 +20,9 @@ pub(crate) struct SecurityArgs {
     /// The tokens that calls need, a line a token: NAME SHA256 and, where it has not all, its RIGHTS (docs/security.md).
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
+    /// The access keys that SQS calls are signed with, in a file like ~/.aws/credentials (docs/security.md).
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
     /// Listen on a network without TLS or without asking who calls.
     #[arg(long)]
     insecure: bool,
@@ -43,7 +46,12 @@ pub(crate) fn read(args: &SecurityArgs, global: &Global) -> anyhow::Result<Secur
         let text = std::fs::read_to_string(path).map_err(|error| faulty(error.to_string()))?;
         Tokens::parse(&text).map_err(faulty)
     });
-    Ok(Security { tls, tokens: tokens.transpose()? })
+    let credentials = args.credentials.as_ref().map(|path| -> Result<Credentials, Refused> {
+        let faulty = |what: String| Refused(format!("--credentials {}: {what}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| faulty(error.to_string()))?;
+        Credentials::parse(&text).map_err(faulty)
+    });
+    Ok(Security { tls, tokens: tokens.transpose()?, credentials: credentials.transpose()? })
 }
 
 /// A broker on a network must have TLS and know who calls.

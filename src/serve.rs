@@ -10,8 +10,8 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use lockstep_broker::{
-    Broker, BrokerSettings, ClockChoice, GroupDelivery, JournalChoice, Security, SqsSettings, StartError, StoreKind,
-    Timestamp,
+    Account, Broker, BrokerSettings, ClockChoice, GroupDelivery, JournalChoice, Security, SqsSettings, StartError,
+    StoreKind, Timestamp,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -69,6 +69,9 @@ pub(crate) struct ServeArgs {
     /// Let SQS callers wait as AWS does: 60 s between the deletion of a queue and a new one of its name, and between purges.
     #[arg(long)]
     aws_timing: bool,
+    /// The account of SQS callers whose access key is no account id of 12 digits.
+    #[arg(long, default_value = "000000000000", value_name = "DIGITS", value_parser = |text: &str| Account::parse(text))]
+    account: Account,
     #[command(flatten)]
     security: SecurityArgs,
     /// Wait so long for another process to let go of the data directory.
@@ -219,6 +222,7 @@ fn start(args: &ServeArgs, security: Security) -> anyhow::Result<Broker> {
                 SqsDelivery::Strict => GroupDelivery::Strict,
             },
             aws_timing: args.aws_timing,
+            account: args.account,
         },
         faults: args.faults.as_deref().map(|plan| faults::read(plan, args.seed)).transpose()?,
         ..BrokerSettings::new(journal)

@@ -34,7 +34,7 @@ pub use faults::{CallFault, CrashPoint, FaultAction, FaultRule, Faults, Operatio
 pub use front::{
     access::{Right, Tokens},
     port::Security,
-    sqs::SqsSettings,
+    sqs::{Account, Credentials, SqsSettings},
     tls::{Tls, TlsError, TlsFiles},
 };
 pub use handle::{

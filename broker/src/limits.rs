@@ -144,5 +144,9 @@ pub const COMMIT_ENTRIES: usize = 1_000;
 pub const COMMIT_VALUES: usize = 4_000;
 /// Most bytes of a request of the SQS door: a message of 1 MiB, each byte of it escaped as JSON or as a form does.
 pub const SQS_REQUEST_BYTES: usize = 4 << 20;
+/// Seconds by which the time of a signature may differ from the broker's.
+pub const SIGNATURE_SKEW: u64 = 900;
+/// Longest time in seconds for which a presigned URL may count: 7 days.
+pub const PRESIGNED: u64 = 604_800;
 /// How long such a request may take to arrive whole.
 pub const SQS_REQUEST_TIME: u64 = 30_000;

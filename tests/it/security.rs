@@ -122,6 +122,21 @@ fn a_token_opens_what_it_has_the_right_to() {
 }
 
 #[test]
+fn a_file_of_credentials_that_cannot_be_used_is_named_without_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("credentials"), folder.path().join("data"));
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--credentials"];
+    let run_with = |path: &std::path::Path| ended(&run(&[&serve[..], &[path.to_str().unwrap()]].concat()));
+    let (code, _, err) = run_with(&file);
+    assert!(code == 4 && err.contains("--credentials"), "{code} {err}");
+    std::fs::write(&file, "[a]\naws_access_key_id = A\naws_secret_access_key = hidden secret\n").unwrap();
+    let (code, _, err) = run_with(&file);
+    assert!(code == 4 && err.contains("line 3") && !err.contains("hidden"), "{code} {err}");
+    let (code, _, err) = ended(&run(&[&serve[..5], &["--account", "12"]].concat()));
+    assert!(code == 2 && err.contains("12 digits"), "{code} {err}");
+}
+
+#[test]
 fn a_broker_is_not_open_to_a_network_by_mistake() {
     let folder = tempfile::tempdir().unwrap();
     let ours = certs(&folder.path().join("ours"));

@@ -33,6 +33,15 @@ impl Right {
     const ALL: [(&str, Self); 4] =
         [("read", Self::Read), ("send", Self::Send), ("receive", Self::Receive), ("admin", Self::Admin)];
 
+    /// Rights by name, with commas between them.
+    pub(super) fn list(text: &str) -> Result<Vec<Self>, String> {
+        let right = |name: &str| {
+            let found = Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, right)| *right);
+            found.ok_or_else(|| format!("there is no right {name:?}; known are read, send, receive, admin"))
+        };
+        text.split(',').map(right).collect()
+    }
+
     fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, right)| *right == self).map_or("", |(name, _)| name)
     }
@@ -133,12 +142,8 @@ fn token(line: &str) -> Result<Token, String> {
     };
     let hash = unhex(hash).and_then(|hash| hash.try_into().ok());
     let hash = hash.ok_or("the second word must be the token's SHA-256, 64 lower-case hexadecimal digits")?;
-    let right = |name: &str| {
-        let found = Right::ALL.iter().find(|(known, _)| *known == name).map(|(_, right)| *right);
-        found.ok_or_else(|| format!("there is no right {name:?}; known are read, send, receive, admin"))
-    };
     let rights = match rights {
-        Some(rights) => rights.split(',').map(right).collect::<Result<_, _>>()?,
+        Some(rights) => Right::list(rights)?,
         None => Right::ALL.map(|(_, right)| right).to_vec(),
     };
     Ok(Token { name: name.to_owned(), hash, rights })

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tonic::{Status, service::Routes, transport::Server};
 
 pub(crate) use super::door::Door;
-use super::{access, access::Tokens, door, grpc, sqs, tls::Tls, web};
+use super::{access, access::Tokens, door, grpc, sqs, sqs::Credentials, tls::Tls, web};
 use crate::{faults::Faults, handle::Handle, limits};
 
 /// Who may come in, and how.
@@ -22,6 +22,8 @@ pub struct Security {
     pub tls: Option<Tls>,
     /// The tokens that calls need; none when absent.
     pub tokens: Option<Tokens>,
+    /// Whose signatures SQS calls need. Absent: any signature counts, or where there are tokens none.
+    pub credentials: Option<Credentials>,
 }
 
 /// How the doors of the port are set.
@@ -48,7 +50,12 @@ pub(crate) async fn serve(
     };
     let sqs = sqs::Services {
         handle: handle.clone(),
-        gate: sqs::Gate { tls: security.tls.is_some(), closed: security.tokens.is_some() },
+        gate: sqs::Gate {
+            tls: security.tls.is_some(),
+            closed: security.tokens.is_some(),
+            credentials: security.credentials,
+            account: settings.account,
+        },
         settings,
     };
     let routes = grpc::routes(handle.clone(), faults, door.clone())
@@ -56,8 +63,7 @@ pub(crate) async fn serve(
         .into_axum_router()
         .merge(web::routes(handle))
         .fallback(unknown);
-    let Security { tls, tokens } = security;
-    let routes = match tokens {
+    let routes = match security.tokens {
         Some(tokens) => routes.layer(axum::middleware::from_fn_with_state(tokens, access::check)),
         None => routes,
     };
@@ -71,7 +77,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(Duration::from_millis(limits::GRPC_KEEPALIVE)))
         .http2_keepalive_timeout(Some(Duration::from_millis(limits::GRPC_KEEPALIVE_TIMEOUT)))
         .add_routes(Routes::from(routes))
-        .serve_with_incoming_shutdown(door::connections(listener, door, tls), closing)
+        .serve_with_incoming_shutdown(door::connections(listener, door, security.tls), closing)
         .await
 }
 

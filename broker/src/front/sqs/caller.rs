@@ -1,5 +1,5 @@
 //! Who calls, and whether they may. `Gate::judge` is the one place where a request's head and the bytes of its body are
-//! looked at before anything is dispatched: signatures belong there. Without credentials to check against, any
+//! looked at before anything is dispatched, and where signatures are checked. Without credentials to check against, any
 //! signature is accepted, and says the account and the region that the caller means (P7).
 
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
-    addresses::{is_account, queue_of_path},
+    addresses::queue_of_path,
+    credentials::{Account, Credentials},
     errors::{Code, SqsError},
     operations::Operation,
+    signature::{self, Fault, Signer},
 };
-use crate::front::access::Right;
+use crate::{clock::wall_clock, front::access::Right};
 
-/// The account of a caller whose access key is none.
-const NO_ACCOUNT: &str = "000000000000";
 /// The region of a caller who names none.
 const NO_REGION: &str = "us-east-1";
 
@@ -67,31 +67,48 @@ pub(crate) struct Gate {
     pub(crate) tls: bool,
     /// The broker asks for tokens, and knows no credentials that a signature could be checked against.
     pub(crate) closed: bool,
+    /// Whose signatures are accepted; absent: any, and none at all.
+    pub(crate) credentials: Option<Credentials>,
+    /// The account of a caller whose access key names none.
+    pub(crate) account: Account,
 }
 
 impl Gate {
     /// Judges a request by its head and its body.
-    pub(super) fn judge(&self, head: &Parts, _body: &Bytes, _id: &RequestId) -> Result<Caller, SqsError> {
-        if self.closed {
-            return Err(SqsError::unknown_caller());
-        }
+    pub(super) fn judge(&self, head: &Parts, body: &Bytes, id: &RequestId) -> Result<Caller, SqsError> {
         let host = host(head);
-        if is_browser(head) && !is_at_home(head, &host) {
+        let signer = match &self.credentials {
+            Some(credentials) => {
+                let signer = signature::check(credentials, head, body, wall_clock());
+                Some(signer.map_err(|fault| refused(fault, id))?)
+            }
+            None if self.closed => return Err(SqsError::unknown_caller()),
+            None => None,
+        };
+        // A page that has a secret was given it.
+        if signer.is_none() && is_browser(head) && !is_at_home(head, &host) {
             let text = "A page of another site may not call this broker: no call of a browser is taken whose Origin or \
                         Host is a name other than localhost.";
             return Err(SqsError::new(Code::AccessDenied, text));
         }
-        let scope = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(scope);
-        let (key, region) = scope.unwrap_or((NO_ACCOUNT, NO_REGION));
+        let Signer { key, region, account, rights } = signer.unwrap_or_else(|| unproved(head));
+        let of_key = || Account::parse(&key).ok();
         Ok(Caller {
-            account: if is_account(key) { key } else { NO_ACCOUNT }.to_owned(),
-            region: region.to_owned(),
+            account: account.or_else(of_key).unwrap_or(self.account).to_string(),
+            region: if is_region(&region) { region } else { NO_REGION.to_owned() },
             host,
             scheme: if self.tls { "https" } else { "http" },
             path_queue: queue_of_path(head.uri.path()).map(str::to_owned),
-            rights: None,
+            rights,
         })
     }
+}
+
+/// What a signature that nobody checks says: nothing, where there is none.
+fn unproved(head: &Parts) -> Signer {
+    let scope = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(scope);
+    let (key, region) = scope.unwrap_or_default();
+    Signer { key: key.to_owned(), region: region.to_owned(), account: None, rights: None }
 }
 
 /// The access key and the region of `AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/sqs/aws4_request, …`.
@@ -99,9 +116,31 @@ fn scope(authorization: &str) -> Option<(&str, &str)> {
     let (_, credential) = authorization.split_once("Credential=")?;
     let mut parts = credential.split(',').next()?.trim().split('/');
     let (key, _date, region) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_region = (1..=32).contains(&region.len())
-        && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    Some((key, if is_region { region } else { NO_REGION }))
+    Some((key, region))
+}
+
+fn is_region(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// What a caller hears whose signature does not count; who reads the log hears it too.
+fn refused(fault: Fault, RequestId(id): &RequestId) -> SqsError {
+    tracing::debug!(id, ?fault, "a call is not signed by anybody who may call");
+    match fault {
+        Fault::Missing => SqsError::new(
+            Code::MissingAuthenticationToken,
+            "Missing Authentication Token: this broker answers calls that are signed with one of its credentials.",
+        ),
+        Fault::Incomplete(text) => SqsError::new(Code::IncompleteSignature, text),
+        Fault::UnknownKey => SqsError::unknown_caller(),
+        Fault::SessionToken => SqsError::new(
+            Code::ExpiredToken,
+            "The security token included in the request is expired: this broker knows no temporary credentials.",
+        ),
+        Fault::Expired => SqsError::new(Code::RequestExpired, "Request has expired."),
+        Fault::Mismatch(text) => SqsError::new(Code::SignatureDoesNotMatch, text),
+    }
 }
 
 /// The host by which the caller reached us: HTTP/2 has it in the URI, HTTP/1.1 in a header.
@@ -168,6 +207,8 @@ mod tests {
         Gate::default().judge(&head(headers), &Bytes::new(), &RequestId::new())
     }
 
+    const NO_ACCOUNT: &str = "000000000000";
+
     #[test]
     fn p7_account_and_region_are_those_of_the_credential() {
         let signed =
@@ -183,6 +224,30 @@ mod tests {
             assert_eq!((caller.host.as_str(), caller.path_queue.as_deref()), ("h:1", Some("q")));
         }
         assert_eq!(judged(&[]).expect("unsigned").account, NO_ACCOUNT);
+        let gate = Gate { account: Account::parse("210987654321").expect("12 digits"), ..Gate::default() };
+        let caller = gate.judge(&head(&[]), &Bytes::new(), &RequestId::new()).expect("let in");
+        assert_eq!(caller.account, "210987654321");
+    }
+
+    #[test]
+    fn with_credentials_a_call_is_signed_with_one_of_them_wherever_it_comes_from() {
+        let text = "[a]\naws_access_key_id = A\naws_secret_access_key = s\n";
+        let credentials = Some(Credentials::parse(text).expect("credentials"));
+        let gate = Gate { closed: true, credentials, ..Gate::default() };
+        let signed = |key: &str| {
+            format!("AWS4-HMAC-SHA256 Credential={key}/20260101/r/sqs/aws4_request, SignedHeaders=host, Signature=00")
+        };
+        let date = ("x-amz-date", "20260101T000000Z");
+        for (headers, code, status) in [
+            (&[("origin", "http://evil.example")][..], Code::MissingAuthenticationToken, 403),
+            (&[("authorization", "Bearer t")], Code::IncompleteSignature, 400),
+            (&[("authorization", &signed("B")), date], Code::InvalidClientTokenId, 403),
+            (&[("authorization", &signed("A")), date], Code::SignatureDoesNotMatch, 403),
+            (&[("authorization", &signed("A")), date, ("x-amz-security-token", "t")], Code::ExpiredToken, 403),
+        ] {
+            let refused = gate.judge(&head(headers), &Bytes::new(), &RequestId::new()).expect_err("refused");
+            assert_eq!((refused.code, refused.code.status()), (code, status), "{headers:?}");
+        }
     }
 
     #[test]
@@ -205,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_asks_for_tokens_and_knows_no_credentials_is_closed() {
-        let gate = Gate { closed: true, tls: false };
+        let gate = Gate { closed: true, ..Gate::default() };
         let refused = gate.judge(&head(&[]), &Bytes::new(), &RequestId::new()).expect_err("closed");
         assert_eq!(refused.code, Code::InvalidClientTokenId);
     }

@@ -17,6 +17,8 @@ pub(super) enum Code {
     BatchEntryIdsNotDistinct,
     BatchRequestTooLong,
     EmptyBatchRequest,
+    ExpiredToken,
+    IncompleteSignature,
     InternalFailure,
     InvalidAttributeName,
     InvalidAttributeValue,
@@ -24,6 +26,7 @@ pub(super) enum Code {
     InvalidClientTokenId,
     InvalidMessageContents,
     InvalidParameterValue,
+    MissingAuthenticationToken,
     MissingParameter,
     OverLimit,
     PurgeQueueInProgress,
@@ -31,12 +34,14 @@ pub(super) enum Code {
     QueueDoesNotExist,
     QueueNameExists,
     ReceiptHandleIsInvalid,
+    RequestExpired,
     RequestThrottled,
     RequestTimeout,
     RequestTooLarge,
     ResourceNotFound,
     Serialization,
     ServiceUnavailable,
+    SignatureDoesNotMatch,
     TooManyEntriesInBatchRequest,
     UnknownOperation,
     UnsupportedMediaType,
@@ -63,6 +68,8 @@ impl Code {
             Self::EmptyBatchRequest => {
                 (MODEL, "EmptyBatchRequest", "AWS.SimpleQueueService.EmptyBatchRequest", 400, Sender)
             }
+            Self::ExpiredToken => (COMMON, "ExpiredTokenException", "ExpiredToken", 403, Sender),
+            Self::IncompleteSignature => (COMMON, "IncompleteSignatureException", "IncompleteSignature", 400, Sender),
             Self::InternalFailure => (COMMON, "InternalFailure", "InternalFailure", 500, Receiver),
             Self::InvalidAttributeName => (MODEL, "InvalidAttributeName", "InvalidAttributeName", 400, Sender),
             Self::InvalidAttributeValue => (MODEL, "InvalidAttributeValue", "InvalidAttributeValue", 400, Sender),
@@ -73,6 +80,9 @@ impl Code {
             Self::InvalidMessageContents => (MODEL, "InvalidMessageContents", "InvalidMessageContents", 400, Sender),
             Self::InvalidParameterValue => {
                 (COMMON, "InvalidParameterValueException", "InvalidParameterValue", 400, Sender)
+            }
+            Self::MissingAuthenticationToken => {
+                (COMMON, "MissingAuthenticationTokenException", "MissingAuthenticationToken", 403, Sender)
             }
             Self::MissingParameter => (COMMON, "MissingRequiredParameterException", "MissingParameter", 400, Sender),
             Self::OverLimit => (MODEL, "OverLimit", "OverLimit", 403, Sender),
@@ -87,12 +97,14 @@ impl Code {
             }
             Self::QueueNameExists => (MODEL, "QueueNameExists", "QueueAlreadyExists", 400, Sender),
             Self::ReceiptHandleIsInvalid => (MODEL, "ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", 400, Sender),
+            Self::RequestExpired => (COMMON, "RequestExpiredException", "RequestExpired", 403, Sender),
             Self::RequestThrottled => (MODEL, "RequestThrottled", "RequestThrottled", 403, Sender),
             Self::RequestTimeout => (COMMON, "RequestTimeoutException", "RequestTimeout", 408, Sender),
             Self::RequestTooLarge => (COMMON, "RequestEntityTooLargeException", "RequestEntityTooLarge", 413, Sender),
             Self::ResourceNotFound => (MODEL, "ResourceNotFoundException", "ResourceNotFoundException", 404, Sender),
             Self::Serialization => (COMMON, "SerializationException", "MalformedInput", 400, Sender),
             Self::ServiceUnavailable => (COMMON, "ServiceUnavailableException", "ServiceUnavailable", 503, Receiver),
+            Self::SignatureDoesNotMatch => (COMMON, "InvalidSignatureException", "SignatureDoesNotMatch", 403, Sender),
             Self::TooManyEntriesInBatchRequest => (
                 MODEL,
                 "TooManyEntriesInBatchRequest",

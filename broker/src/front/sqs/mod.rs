@@ -4,12 +4,14 @@
 
 mod addresses;
 mod caller;
+mod credentials;
 mod digest;
 mod errors;
 mod json;
 mod model;
 mod operations;
 mod refusals;
+mod signature;
 
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use lockstep_engine::GroupDelivery;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::caller::Gate;
+pub use self::credentials::{Account, Credentials};
 use self::{
     caller::RequestId,
     errors::{Code, SqsError},
@@ -40,11 +43,13 @@ pub struct SqsSettings {
     pub delivery: GroupDelivery,
     /// Whether a name may be used again only 60 s after a deletion (A2), and a queue purged once in 60 s (A3).
     pub aws_timing: bool,
+    /// The account of a caller whose access key names none (P7).
+    pub account: Account,
 }
 
 impl Default for SqsSettings {
     fn default() -> Self {
-        Self { delivery: GroupDelivery::Prefix, aws_timing: false }
+        Self { delivery: GroupDelivery::Prefix, aws_timing: false, account: Account::default() }
     }
 }
 

@@ -5,6 +5,7 @@ mod doors;
 mod errors;
 mod messages;
 mod queues;
+mod signed;
 
 use std::collections::HashMap;
 

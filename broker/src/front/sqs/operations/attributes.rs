@@ -84,8 +84,10 @@ pub(super) fn changes(name: &QueueName, given: Given<'_>, at_creation: bool) -> 
     for (attribute, value) in given.0 {
         change(&mut changes, name, &attribute, &value)?;
     }
+    // A queue that is there is compared with what it shows.
+    changes.aws.shown_scope = changes.scope;
     if !at_creation {
-        changes.aws.shown_scope = changes.scope.take();
+        changes.scope = None;
     }
     Ok(changes)
 }

@@ -47,7 +47,7 @@ pub(super) async fn create_queue(
     let attributes = attributes::at_creation(&name, given, &request.tags)?;
     let tags = super::tags::tags(request.tags.unwrap_or_default())?;
     let create = command::CreateQueue { name: name.clone(), attributes, tags };
-    let SqsSettings { delivery, aws_timing: spaced } = services.settings;
+    let SqsSettings { delivery, aws_timing: spaced, account: _ } = services.settings;
     let command = command::CreateSqsQueue { create, delivery, spaced };
     services.handle.create_sqs_queue(command).await.map_err(|it| failure(&it, Named::Redrive(&policy)))?;
     Ok(QueueUrlAnswer { queue_url: caller.queue_url(&name, None) })
