@@ -1,7 +1,7 @@
 //! The one listening socket: gRPC, and plain HTTP beside it, over HTTP/2 and HTTP/1.1. Each front gives its routes; what
 //! is asked of none of them is answered here. No front's conversions are here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
         None => routes,
     };
     // Before the tokens: an SDK signs its calls and has none.
-    let routes = routes.layer(axum::middleware::from_fn_with_state(sqs, sqs::aside));
+    let routes = routes.layer(axum::middleware::from_fn_with_state(Arc::new(sqs), sqs::aside));
     Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits::GRPC_STREAMS)

@@ -281,8 +281,7 @@ impl Handle {
         max: usize,
         wait: u64,
     ) -> Result<Vec<Peeked>, Failure> {
-        let max_bytes = crate::limits::ANSWER_BYTES;
-        let fifo = queue.name.is_fifo();
+        let (fifo, max_bytes) = (queue.name.is_fifo(), crate::limits::ANSWER_BYTES);
         let peeked = self.poll(Peek { queue, group, after, max, max_bytes }, Some(wait)).await?;
         let wanted = peeked.iter().map(|it| wanted(it.generation, it.sequence, it.body)).collect();
         let mut first_damage = None;

@@ -29,6 +29,10 @@ impl RequestId {
         Self(Uuid::new_v4().to_string())
     }
 
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
     pub(super) fn header(&self) -> HeaderValue {
         HeaderValue::from_str(&self.0).expect("a UUID is a header value")
     }

@@ -13,7 +13,7 @@ mod operations;
 mod refusals;
 mod signature;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -74,7 +74,7 @@ trait Protocol: Sync {
 }
 
 /// Takes the requests of this front aside; every other goes on. gRPC never asks on these paths.
-pub(super) async fn aside(State(services): State<Services>, request: Request, next: Next) -> Response {
+pub(super) async fn aside(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {
     if is_ours(&request) { services.answer(request).await } else { next.run(request).await }
 }
 
@@ -95,6 +95,7 @@ impl Services {
             Ok(body) => self.speak(&head, &body, &id).await,
             Err(error) => json::Json.refuse(&error),
         };
+        tracing::debug!(request = id.text(), status = response.status().as_u16(), "a call of the SQS wire");
         response.headers_mut().insert("x-amzn-requestid", id.header());
         response
     }

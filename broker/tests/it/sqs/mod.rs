@@ -1,11 +1,17 @@
 //! The SQS door over real sockets, with nothing but Rust: a client of a few lines that speaks AWS JSON, and stories by
 //! the rule that each holds, with the texts that AWS was recorded to answer.
 
+mod batches;
 mod doors;
 mod errors;
+mod inputs;
+mod leases;
 mod messages;
+mod policies;
 mod queues;
+mod redrive;
 mod signed;
+mod unavailable;
 
 use std::collections::HashMap;
 
