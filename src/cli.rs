@@ -138,6 +138,8 @@ pub(crate) enum Verb {
     Journal(JournalArgs),
     /// Send a day of messages through a broker and a pool of workers, and prove that it arrived.
     Pipeline(PipelineArgs),
+    /// Clusters and steps of an emulated EMR that really runs them, inside the broker's process.
+    Emr(crate::emr::EmrArgs),
     /// Judge the output of a pipeline against its input, without a broker.
     Verify(VerifyArgs),
     /// Simulate brokers, clients, crashes and power cuts from seeds, and check every rule on what crossed the wire.

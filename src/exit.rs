@@ -12,6 +12,11 @@ pub(crate) struct Found(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// Nobody answers; exit 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unreachable(pub(crate) String);
+
 /// The call is refused by a rule or by what is there; exit 4.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -27,6 +32,9 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
             }
             if cause.is::<Usage>() {
                 return Some(2);
+            }
+            if cause.is::<Unreachable>() {
+                return Some(3);
             }
             if cause.is::<Refused>() {
                 return Some(4);

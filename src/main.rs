@@ -10,6 +10,7 @@ mod connect;
 mod delete;
 mod doctor;
 mod drain;
+mod emr;
 mod exit;
 mod explain;
 mod extend;
@@ -96,6 +97,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Journal(args) => journal::run(args, &global).await,
         Verb::Verify(args) => verify::run(&args, &global),
         Verb::Simulate(args) => simulate::run(&args, &global),
+        Verb::Emr(args) => Box::pin(emr::run(args, &global)).await,
         Verb::Worker(args) => worker::run(args).await,
         Verb::Producer(args) => producer::run(args, &global).await,
         Verb::PipelineProducer(args) => sender::run(args).await,

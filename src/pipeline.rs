@@ -115,7 +115,7 @@ pub(crate) async fn run(args: PipelineArgs, global: &Global) -> anyhow::Result<(
         }
     };
     let joined = Output::open(&run.out).and_then(|output| output.join()).map_err(|error| Found(error.to_string()))?;
-    let verdict = verify::judge(&run.out, &run.input.path, Some(accepted))?;
+    let verdict = verify::judge(&run.out, &run.input.path, Some(accepted), None)?;
     say(&format!(
         "{} lines in {} published files, joined in {} ({:.1} s in all)",
         joined.lines,

@@ -10,8 +10,12 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use lockstep_broker::{
-    Account, Broker, BrokerSettings, ClockChoice, GroupDelivery, JournalChoice, Security, SqsSettings, StartError,
-    StoreKind, Timestamp,
+    Account, Broker, BrokerSettings, ClockChoice, GroupDelivery, Guest, JournalChoice, Security, SqsSettings,
+    StartError, StoreKind, Timestamp,
+};
+use lockstep_emr_sim::{
+    controller::{Controller, Ground, LogPlace},
+    wire,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -156,7 +160,12 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     let security = security::read(&args.security, global)?;
     security::check(&security, &args.security, address)?;
     let scheme = if security.tls.is_some() { "https" } else { "http" };
+    let Security { tls, tokens, credentials } = &security;
+    let guarded = tls.is_some() || tokens.is_some() || credentials.is_some() || !address.ip().is_loopback();
+    let clusters = clusters(&args, address)?;
     let broker = tokio::task::spawn_blocking(move || start(&args, security)).await??;
+    let door = open_clusters(clusters, guarded).await;
+    let broker = broker.with_guest(Guest { service: wire::SERVICE, routes: wire::router(door) });
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -169,6 +178,40 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
         }
     };
     broker.serve(listener, shutdown).await.map_err(|error| Found(format!("the broker ended: {error}")).into())
+}
+
+/// What the controller of the clusters stands on, and where it keeps its log: beside the journal.
+fn clusters(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<(Ground, LogPlace)> {
+    let ip = match address.ip() {
+        any if any.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let endpoint = format!("http://{}", SocketAddr::new(ip, address.port()));
+    let (place, folder) = if args.journal == Some(JournalKind::Memory) {
+        (LogPlace::Memory, std::env::temp_dir().join(format!("lockstep-emr-{}", std::process::id())))
+    } else {
+        let folder = std::path::absolute(&args.data)?.join("emr");
+        (LogPlace::Directory(folder.clone()), folder)
+    };
+    let program = std::env::current_exe().context("the program of the workers is not known")?;
+    Ok((Ground { endpoint, program, arguments: vec!["worker".into()], logs: folder.join("logs") }, place))
+}
+
+/// Opens the door of the clusters. What keeps it closed is no reason to keep the broker closed: callers hear it.
+async fn open_clusters((ground, place): (Ground, LogPlace), guarded: bool) -> wire::Door {
+    if guarded {
+        let why = "a step runs programs on this machine, so clusters are only on a broker that listens on loopback, without TLS, tokens and credentials";
+        return wire::Door::Closed(format!("{why}. Serve another one on 127.0.0.1 for them."));
+    }
+    match Controller::start(ground, place).await {
+        Ok(controller) => wire::Door::Open(controller),
+        Err(error) => {
+            say(&format!(
+                "lockstep: no clusters: {error}; move the folder emr of the data directory away to begin anew: outputs stay exactly once"
+            ));
+            wire::Door::Closed(format!("{error}. The broker's stderr says what to do."))
+        }
+    }
 }
 
 /// A thread that panicked may have left memory ahead of the disk: the process ends with the reason, recovery is a

@@ -33,7 +33,7 @@ pub use failure::{Failure, Invalid};
 pub use faults::{CallFault, CrashPoint, FaultAction, FaultRule, Faults, Operation, Trigger, operations};
 pub use front::{
     access::{Right, Tokens},
-    port::Security,
+    port::{Guest, Security},
     sqs::{Account, Credentials, SqsSettings},
     tls::{Tls, TlsError, TlsFiles},
 };

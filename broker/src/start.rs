@@ -25,7 +25,7 @@ use self::parts::{Ground, Parts, assemble};
 use crate::{
     faults::{CrashPoint, Faults},
     front::{
-        port::{self, Door, Doors, Security},
+        port::{self, Door, Doors, Guest, Security},
         sqs::SqsSettings,
     },
     handle::Handle,
@@ -224,8 +224,15 @@ impl Broker {
             spawn("lockstep-follower", fault_in.clone(), move || follower.run())?;
         }
         spawn("lockstep-sequencer", fault_in, move || runtime.block_on(sequencer.run()))?;
-        let doors = Doors { security: settings.security.clone(), sqs: settings.sqs };
+        let doors = Doors { security: settings.security.clone(), sqs: settings.sqs, guest: None };
         Ok(Self { handle, phase, fault, faults: settings.faults.clone(), doors, ended })
+    }
+
+    /// Lets another service answer on the broker's port. It is shielded by neither tokens nor TLS beyond the port's own.
+    #[must_use]
+    pub fn with_guest(mut self, guest: Guest) -> Self {
+        self.doors.guest = Some(guest);
+        self
     }
 
     /// What a front uses.

@@ -18,7 +18,7 @@ mod rejected;
 mod share;
 mod state;
 
-pub use command::{CancelHow, Command, GroupSpec, JobFlow, Reply, StepEnd, StepSpec};
+pub use command::{CancelHow, Command, GroupSpec, JobFlow, NewStep, Reply, StepEnd};
 pub use event::{Event, GroupMade, InstanceMade, StepMade};
 pub use ids::{Chance, ClusterId, GroupId, InstanceId, StepId};
 pub use invariants::check;

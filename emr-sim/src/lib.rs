@@ -2,12 +2,15 @@
 //! exactly once (B6, B9). It speaks to the broker only as any client does; nothing of the broker's inside belongs here.
 //!
 //! - [`pool`] is the controller: [`pool::Pool::open`], then [`pool::Pool::run`].
+//! - [`cluster`] is EMR's model of clusters and steps as a pure machine, [`controller`] what makes it true,
+//!   [`wire`] its door in EMR's own protocol.
 //! - [`worker`] is one worker: [`worker::run_worker`] over the stdin and stdout of a process.
 //! - [`step`] is what a step is; [`job`] is what one computes by itself; [`sink`], [`state`], [`record`] and [`manifest`] are what it leaves on disk.
 //! - [`manifest::Output`] reads a published output back, verified; [`job::recompute_pairs`] is for outside verifiers.
 
 pub mod attempt;
 pub mod cluster;
+pub mod controller;
 pub mod crash;
 pub mod format;
 pub mod identity;
@@ -21,6 +24,7 @@ pub mod sink;
 pub mod state;
 pub mod step;
 pub mod sweep;
+pub mod wire;
 pub mod worker;
 
 mod blocking;

@@ -9,6 +9,7 @@ mod publish;
 mod run;
 mod work;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -191,7 +192,7 @@ pub struct Progress {
     pub worker_deaths: u64,
     /// The workers' process ids, by place; `None` while there is none. To kill one, ask the [`PoolHandle`]: a process id
     /// may belong to another process by the time it is used.
-    pub worker_pids: Vec<Option<u32>>,
+    pub worker_pids: BTreeMap<usize, Option<u32>>,
 }
 
 /// What a pool did, when it ended well: no message is left in the queue, no claim is open, all commits are published.
@@ -207,10 +208,12 @@ pub struct Summary {
     pub worker_deaths: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Request {
     NoMoreMessages,
     KillWorker(usize),
+    Staff(BTreeSet<usize>),
+    Cancel { kill: bool },
     Stop,
 }
 
@@ -230,6 +233,18 @@ impl PoolHandle {
     /// Kills the worker at a place with SIGKILL (a task: drops it). The pool starts another one.
     pub fn kill_worker(&self, place: usize) {
         self.say(Request::KillWorker(place));
+    }
+
+    /// From now on there is a worker at each of these places, and at no other: new ones start, one that has to go finishes
+    /// the claim that it holds. Said before [`Pool::run`] it replaces [`PoolSettings::workers`].
+    pub fn staff(&self, places: BTreeSet<usize>) {
+        self.say(Request::Staff(places));
+    }
+
+    /// Ends the pool with [`PoolError::Stopped`] once its workers have finished what they hold, or, with `kill`, without
+    /// waiting for them. Every commit is published before; claims that are open then stay open.
+    pub fn cancel(&self, kill: bool) {
+        self.say(Request::Cancel { kill });
     }
 
     /// Ends the pool at once with [`PoolError::Stopped`]; a later run goes on from there.

@@ -1,4 +1,4 @@
-//! The broker as the pool needs it, in the crate's own words: a seam of eight calls, so that tests run pool and workers
+//! The broker as the pool needs it, in the crate's own words: a seam of ten calls, so that tests run pool and workers
 //! against a broker in memory. `client` puts the real one behind it. Retrying is not done here but by `retry`.
 
 mod client;
@@ -284,6 +284,9 @@ pub trait Port: Clone + Send + Sync + 'static {
         key_prefix: &str,
         after: &str,
     ) -> impl Future<Output = Result<ValuesPage, PortError>> + Send;
+
+    /// Gives every open claim of the reader back, its messages in order; their holders are refused from then on.
+    fn abandon(&self, reader: &ReaderRef) -> impl Future<Output = Result<(), PortError>> + Send;
 
     /// Describes the reader.
     fn describe_reader(&self, reader: &ReaderRef) -> impl Future<Output = Result<ReaderState, PortError>> + Send;

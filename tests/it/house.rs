@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 8] = [
     ("broker", &["lockstep-engine", "lockstep-journal", "lockstep-proto"]),
     ("broker/simulation", &["lockstep-broker", "lockstep-engine", "lockstep-journal"]),
     ("client", &["lockstep-proto"]),
-    ("emr-sim", &["lockstep-client"]),
+    ("emr-sim", &["lockstep-client", "lockstep-journal"]),
 ];
 
 fn root() -> &'static Path {

@@ -7,6 +7,7 @@ mod cli;
 mod contract;
 mod dead_letters;
 mod doctor;
+mod emr;
 mod faults;
 mod golden;
 mod house;

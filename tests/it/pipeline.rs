@@ -7,7 +7,7 @@ use crate::world::{ended, lockstep, run};
 const ZERO: &str = "lost 0, duplicated 0, out of order 0";
 
 /// A small day with resent lines, so that a test run stays short.
-fn small_day(folder: &Path) -> String {
+pub(crate) fn small_day(folder: &Path) -> String {
     let mut lines = String::new();
     for turn in 1..=30 {
         for conversation in 0..20 {

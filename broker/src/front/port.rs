@@ -5,11 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
+    extract::State,
     http::{Request, Response, StatusCode, header},
+    middleware::Next,
     response::IntoResponse,
 };
 use tokio::{net::TcpListener, sync::watch};
-use tonic::{Status, service::Routes, transport::Server};
+use tonic::{Status, codegen::Service as _, service::Routes, transport::Server};
 
 pub(crate) use super::door::Door;
 use super::{access, access::Tokens, door, grpc, sqs, sqs::Credentials, tls::Tls, web};
@@ -33,13 +35,34 @@ pub(crate) struct Doors {
     pub(crate) security: Security,
     /// See [`SqsSettings`](sqs::SqsSettings).
     pub(crate) sqs: sqs::SqsSettings,
+    /// Who else answers on the port.
+    pub(crate) guest: Option<Guest>,
+}
+
+/// A service beside the broker's own: calls whose `X-Amz-Target` begins with its name go there, and nothing else does.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// What the target of its calls begins with, such as `ElasticMapReduce.`.
+    pub service: &'static str,
+    /// What answers them.
+    pub routes: axum::Router,
+}
+
+impl Guest {
+    async fn aside(State(mut guest): State<Self>, request: Request<Body>, next: Next) -> Response<Body> {
+        let target = request.headers().get("x-amz-target");
+        if !target.is_some_and(|target| target.as_bytes().starts_with(guest.service.as_bytes())) {
+            return next.run(request).await;
+        }
+        guest.routes.call(request).await.unwrap_or_else(|never| match never {})
+    }
 }
 
 /// Serves until the door closes and the open calls have ended.
 pub(crate) async fn serve(
     handle: Handle,
     faults: Option<Faults>,
-    Doors { security, sqs: settings }: Doors,
+    Doors { security, sqs: settings, guest }: Doors,
     listener: TcpListener,
     door: watch::Receiver<Door>,
 ) -> Result<(), tonic::transport::Error> {
@@ -69,6 +92,11 @@ pub(crate) async fn serve(
     };
     // Before the tokens: an SDK signs its calls and has none.
     let routes = routes.layer(axum::middleware::from_fn_with_state(Arc::new(sqs), sqs::aside));
+    // Outermost: `POST /` is the SQS door's otherwise.
+    let routes = match guest {
+        Some(guest) => routes.layer(axum::middleware::from_fn_with_state(guest, Guest::aside)),
+        None => routes,
+    };
     Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits::GRPC_STREAMS)

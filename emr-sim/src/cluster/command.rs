@@ -6,7 +6,7 @@ use super::state::{ActionOnFailure, Failure, Jar, Profile, Role, ScalingPolicy};
 
 /// A step as a caller asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepSpec {
+pub struct NewStep {
     /// 1 to 256 characters.
     pub name: String,
     /// What its failure means for the cluster.
@@ -38,7 +38,7 @@ pub struct JobFlow {
     /// Exactly one master, at most one core group, task groups.
     pub groups: Vec<GroupSpec>,
     /// Its first steps.
-    pub steps: Vec<StepSpec>,
+    pub steps: Vec<NewStep>,
     /// It waits for more steps instead of ending.
     pub keep_alive: bool,
     /// Nobody may terminate it.
@@ -86,7 +86,7 @@ pub enum Command {
         /// The cluster.
         cluster: ClusterId,
         /// The steps, in order.
-        steps: Vec<StepSpec>,
+        steps: Vec<NewStep>,
         /// For their ids.
         chance: Chance,
     },

@@ -1,6 +1,7 @@
 //! The workers of a pool: their places, their pipes, who is idle. Which claim goes to whom, and what a report means, is
 //! decided in `run`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) enum News {
 struct Running {
     launch: u64,
     ready: bool,
+    /// Its stdin was ended, so that it ends.
+    dismissed: bool,
     stdin: Box<dyn AsyncWrite + Send + Unpin>,
     kill: Box<dyn Fn() + Send + Sync>,
     pid: Option<u32>,
@@ -37,6 +40,21 @@ struct Running {
 struct Place {
     running: Option<Running>,
     holds: Option<u64>,
+    /// It is to be empty once its worker holds nothing.
+    leaves: bool,
+}
+
+impl Place {
+    /// Lets an idle worker go by the end of its stdin.
+    fn let_go(&mut self) {
+        if self.leaves
+            && self.holds.is_none()
+            && let Some(running) = &mut self.running
+        {
+            (running.ready, running.dismissed) = (false, true);
+            running.stdin = Box::new(tokio::io::sink());
+        }
+    }
 }
 
 /// A worker that ended.
@@ -45,12 +63,16 @@ pub(super) struct Ended {
     pub(super) was_ready: bool,
     /// The claim it held.
     pub(super) held: Option<u64>,
+    /// Whether it was to end.
+    pub(super) dismissed: bool,
+    /// Whether nobody is to take its place.
+    pub(super) left: bool,
 }
 
 pub(super) struct Crew {
     launcher: Arc<dyn WorkerLauncher>,
     settings: WorkerSettings,
-    places: Vec<Place>,
+    places: BTreeMap<usize, Place>,
     launches: u64,
     events: mpsc::UnboundedSender<WorkerEvent>,
     listeners: JoinSet<()>,
@@ -64,12 +86,40 @@ impl Crew {
         workers: usize,
         events: mpsc::UnboundedSender<WorkerEvent>,
     ) -> Self {
-        let places = (0..workers).map(|_| Place::default()).collect();
+        let places = (0..workers).map(|place| (place, Place::default())).collect();
         Self { launcher, settings, places, launches: 0, events, listeners: JoinSet::new() }
     }
 
-    pub(super) fn places(&self) -> std::ops::Range<usize> {
-        0..self.places.len()
+    /// How many places are to stay.
+    pub(super) fn staffed(&self) -> usize {
+        self.places.values().filter(|place| !place.leaves).count()
+    }
+
+    /// From now on there are to be these places. Who holds a claim at another one finishes it first.
+    pub(super) fn staff(&mut self, wanted: &BTreeSet<usize>) {
+        for (number, place) in &mut self.places {
+            place.leaves = !wanted.contains(number);
+            place.let_go();
+        }
+        self.places.retain(|_, place| !place.leaves || place.running.is_some());
+        for place in wanted {
+            self.places.entry(*place).or_default();
+        }
+    }
+
+    /// Where a worker is to be started.
+    pub(super) fn unmanned(&self) -> Vec<usize> {
+        let unmanned = |place: &Place| !place.leaves && place.running.is_none();
+        self.places.iter().filter(|(_, place)| unmanned(place)).map(|(number, _)| *number).collect()
+    }
+
+    /// Whether nobody is there and nobody is to come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    fn running(&self, place: usize) -> Option<&Running> {
+        self.places.get(&place)?.running.as_ref()
     }
 
     /// Starts a worker at a place, under an instance id of its own.
@@ -79,7 +129,8 @@ impl Crew {
         let Launched { pid, stdin, stdout, kill, ended } = launched;
         self.launches += 1;
         let launch = self.launches;
-        self.places[place].running = Some(Running { launch, ready: false, stdin, kill, pid });
+        self.places.entry(place).or_default().running =
+            Some(Running { launch, ready: false, dismissed: false, stdin, kill, pid });
         let events = self.events.clone();
         self.listeners.spawn(async move {
             let tell = |news| drop(events.send(WorkerEvent { place, launch, news }));
@@ -92,36 +143,52 @@ impl Crew {
 
     /// Whether news are of the worker that runs at the place now.
     pub(super) fn is_present(&self, event: &WorkerEvent) -> bool {
-        self.places[event.place].running.as_ref().is_some_and(|running| running.launch == event.launch)
+        self.running(event.place).is_some_and(|running| running.launch == event.launch)
     }
 
     pub(super) fn is_ready(&mut self, place: usize) {
-        if let Some(running) = &mut self.places[place].running {
-            running.ready = true;
+        if let Some(place) = self.places.get_mut(&place) {
+            if let Some(running) = &mut place.running {
+                running.ready = true;
+            }
+            place.let_go();
         }
     }
 
     /// Notes the end of a worker.
     pub(super) fn ended(&mut self, place: usize) -> Ended {
-        let running = self.places[place].running.take();
-        Ended { was_ready: running.is_some_and(|running| running.ready), held: self.places[place].holds.take() }
+        let Some(found) = self.places.get_mut(&place) else {
+            return Ended { was_ready: false, held: None, dismissed: true, left: true };
+        };
+        let running = found.running.take();
+        let was_ready = running.as_ref().is_some_and(|running| running.ready);
+        let dismissed = found.leaves || running.is_some_and(|running| running.dismissed);
+        let (held, left) = (found.holds.take(), found.leaves);
+        if left {
+            self.places.remove(&place);
+        }
+        Ended { was_ready, held, dismissed, left }
     }
 
     /// Takes the claim off a worker; `None` when it held another one, or none.
     pub(super) fn release(&mut self, place: usize, claim: u64) -> Option<u64> {
-        self.places[place].holds.take_if(|held| *held == claim)
+        let place = self.places.get_mut(&place)?;
+        let released = place.holds.take_if(|held| *held == claim);
+        place.let_go();
+        released
     }
 
     /// A worker that is ready and holds nothing.
     pub(super) fn idle(&self) -> Option<usize> {
-        self.places
-            .iter()
-            .position(|place| place.holds.is_none() && place.running.as_ref().is_some_and(|running| running.ready))
+        let idle = |place: &Place| {
+            !place.leaves && place.holds.is_none() && place.running.as_ref().is_some_and(|running| running.ready)
+        };
+        self.places.iter().find(|(_, place)| idle(place)).map(|(number, _)| *number)
     }
 
     /// Hands a claim to a worker. When the pipe is broken its end will be told soon, and the claim with it.
     pub(super) async fn assign(&mut self, place: usize, assignment: Assignment) {
-        let place = &mut self.places[place];
+        let Some(place) = self.places.get_mut(&place) else { return };
         place.holds = Some(assignment.claim);
         if let Some(running) = &mut place.running
             && let Err(error) = send(&mut running.stdin, &assignment).await
@@ -132,23 +199,28 @@ impl Crew {
     }
 
     pub(super) fn kill(&self, place: usize) {
-        if let Some(running) = self.places.get(place).and_then(|place| place.running.as_ref()) {
+        if let Some(running) = self.running(place) {
             (running.kill)();
         }
     }
 
-    pub(super) fn pids(&self) -> Vec<Option<u32>> {
-        self.places.iter().map(|place| place.running.as_ref().and_then(|running| running.pid)).collect()
+    pub(super) fn kill_all(&self) {
+        self.places.values().filter_map(|place| place.running.as_ref()).for_each(|running| (running.kill)());
+    }
+
+    pub(super) fn pids(&self) -> BTreeMap<usize, Option<u32>> {
+        let pid = |place: &Place| place.running.as_ref().and_then(|running| running.pid);
+        self.places.iter().map(|(number, place)| (*number, pid(place))).collect()
     }
 
     /// Ends all workers by the end of their stdin, and waits until they are gone; kills those that take longer than
     /// `limit`.
     pub(super) async fn dismiss(mut self, limit: Duration) {
-        for running in self.places.iter_mut().filter_map(|place| place.running.as_mut()) {
+        for running in self.places.values_mut().filter_map(|place| place.running.as_mut()) {
             running.stdin = Box::new(tokio::io::sink());
         }
         if tokio::time::timeout(limit, gone(&mut self.listeners)).await.is_err() {
-            self.places().for_each(|place| self.kill(place));
+            self.kill_all();
             gone(&mut self.listeners).await;
         }
     }

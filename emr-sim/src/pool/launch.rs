@@ -2,6 +2,7 @@
 //! worker; what is said over the pipes is `protocol`.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -37,18 +38,32 @@ pub trait WorkerLauncher: Send + Sync + 'static {
     fn launch(&self, settings: &WorkerSettings) -> io::Result<Launched>;
 }
 
-/// Starts workers as processes: `program arguments… <worker settings as JSON>`. Their stderr is the caller's.
+/// Starts workers as processes: `program arguments… <worker settings as JSON>`. Their stderr is the caller's, unless a file is named.
 #[derive(Debug, Clone)]
 pub struct ProcessLauncher {
     program: PathBuf,
     arguments: Vec<OsString>,
+    stderr: Option<PathBuf>,
 }
 
 impl ProcessLauncher {
     /// Workers run `program` with `arguments` before their settings.
     #[must_use]
     pub fn new(program: PathBuf, arguments: Vec<OsString>) -> Self {
-        Self { program, arguments }
+        Self { program, arguments, stderr: None }
+    }
+
+    /// What the workers say on stderr is appended to this file.
+    #[must_use]
+    pub fn with_stderr(self, file: PathBuf) -> Self {
+        Self { stderr: Some(file), ..self }
+    }
+}
+
+impl ProcessLauncher {
+    fn stderr(&self) -> io::Result<Stdio> {
+        let open = |path| OpenOptions::new().create(true).append(true).open(path);
+        self.stderr.as_ref().map_or(Ok(Stdio::inherit()), |path| open(path).map(Stdio::from))
     }
 }
 
@@ -56,7 +71,7 @@ impl WorkerLauncher for ProcessLauncher {
     fn launch(&self, settings: &WorkerSettings) -> io::Result<Launched> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(settings.to_argument());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(self.stderr()?).kill_on_drop(true);
         // Ctrl-C on a terminal goes to the whole process group; workers end by their stdin instead, in good order.
         #[cfg(unix)]
         command.process_group(0);

@@ -74,7 +74,7 @@ impl<P: Port> Pool<P> {
             commits: opened.commits,
             manifest_lines: publisher.last(),
             worker_deaths: 0,
-            worker_pids: vec![None; settings.workers],
+            worker_pids: (0..settings.workers).map(|place| (place, None)).collect(),
         };
         let (requests, said) = mpsc::unbounded_channel::<Request>();
         let (progress, shown) = watch::channel(progress);
@@ -86,6 +86,18 @@ impl<P: Port> Pool<P> {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         self.run.identity()
+    }
+
+    /// The reader, as this controller opened it.
+    #[must_use]
+    pub fn reader(&self) -> &ReaderRef {
+        self.run.reader()
+    }
+
+    /// The output folder.
+    #[must_use]
+    pub fn output(&self) -> &std::path::Path {
+        self.run.output()
     }
 
     /// Claims, hands out and publishes until no more messages are coming (said through the [`PoolHandle`]), the queue is

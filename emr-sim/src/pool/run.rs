@@ -4,6 +4,7 @@
 mod asks;
 mod news;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub(super) struct Run<P> {
     /// The queue was looked at and holds messages that cannot be claimed now.
     leftovers: bool,
     no_more: bool,
+    /// It ends once no worker is left.
+    cancelled: bool,
     answers: JoinSet<Answer>,
     crew: Crew,
     news: mpsc::UnboundedReceiver<WorkerEvent>,
@@ -100,6 +103,7 @@ impl<P: Port> Run<P> {
             checking: false,
             leftovers: false,
             no_more: false,
+            cancelled: false,
             answers: JoinSet::new(),
             news,
             false_starts: 0,
@@ -119,11 +123,22 @@ impl<P: Port> Run<P> {
         &self.identity
     }
 
+    pub(super) fn reader(&self) -> &ReaderRef {
+        &self.reader
+    }
+
+    pub(super) fn output(&self) -> &std::path::Path {
+        &self.settings.step.output
+    }
+
     pub(super) async fn until_the_end(mut self) -> Result<Summary, PoolError> {
         if let Some((publisher, asked)) = self.waiting_publisher.take() {
             self.publishing.spawn(publisher.serve(asked, self.progress.clone()));
         }
-        for place in self.crew.places() {
+        while let Ok(request) = self.said.try_recv() {
+            self.told(request)?;
+        }
+        for place in self.crew.unmanned() {
             self.start_worker(place)?;
         }
         let mut callers = true;
@@ -131,6 +146,10 @@ impl<P: Port> Run<P> {
             self.hand_out().await;
             self.claim_more();
             self.show();
+            if self.cancelled && self.crew.is_empty() && self.claiming.is_none() {
+                self.publish_all().await?;
+                return Err(PoolError::Stopped);
+            }
             tokio::select! {
                 Some(answer) = self.answers.join_next() => match answer {
                     Ok(answer) => if let Some(left) = self.answered(answer)? { return self.finish(left).await },
@@ -141,13 +160,39 @@ impl<P: Port> Run<P> {
                 Some(event) = self.news.recv() => self.heard(event)?,
                 Some(ended) = self.publishing.join_next() => return Err(publisher_failed(ended)),
                 request = self.said.recv(), if callers => match request {
-                    Some(Request::NoMoreMessages) => { self.no_more = true; self.hurry(); }
-                    Some(Request::KillWorker(place)) => self.crew.kill(place),
-                    Some(Request::Stop) => return Err(PoolError::Stopped),
+                    Some(request) => {
+                        self.told(request)?;
+                        for place in self.crew.unmanned() {
+                            self.start_worker(place)?;
+                        }
+                    }
                     None => callers = false,
                 },
             }
         }
+    }
+
+    /// Does what the caller says; who is missing is started by the loop.
+    fn told(&mut self, request: Request) -> Result<(), PoolError> {
+        match request {
+            Request::NoMoreMessages => {
+                self.no_more = true;
+                self.hurry();
+            }
+            Request::KillWorker(place) => self.crew.kill(place),
+            Request::Staff(places) if !self.cancelled => self.crew.staff(&places),
+            Request::Staff(_) => {}
+            Request::Cancel { kill } => {
+                // A claim under way is waited for: given up, it could still open, and nobody would hold it.
+                self.cancelled = true;
+                self.crew.staff(&BTreeSet::new());
+                if kill {
+                    self.crew.kill_all();
+                }
+            }
+            Request::Stop => return Err(PoolError::Stopped),
+        }
+        Ok(())
     }
 
     /// Gives waiting claims to idle workers.
@@ -173,14 +218,19 @@ impl<P: Port> Run<P> {
         });
     }
 
+    /// Waits until every commit is published.
+    async fn publish_all(&mut self) -> Result<Publisher<P>, PoolError> {
+        self.task(Task::Finish);
+        match self.publishing.join_next().await {
+            Some(Ok(Ok(publisher))) => Ok(publisher),
+            Some(ended) => Err(publisher_failed(ended)),
+            None => Err(PoolError::Stopped),
+        }
+    }
+
     /// Nothing is left in the queue and no claim is open: publishes the rest and lets the workers go.
     async fn finish(mut self, left: ReaderState) -> Result<Summary, PoolError> {
-        self.task(Task::Finish);
-        let publisher = match self.publishing.join_next().await {
-            Some(Ok(Ok(publisher))) => publisher,
-            Some(ended) => return Err(publisher_failed(ended)),
-            None => return Err(PoolError::Stopped),
-        };
+        let publisher = self.publish_all().await?;
         if publisher.last() != left.commits {
             let (lines, commits) = (publisher.last(), left.commits);
             let why = format!("the manifest has {lines} commits at the end, the broker {commits}");

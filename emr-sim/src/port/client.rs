@@ -163,6 +163,14 @@ impl Port for ClientPort {
         Ok(ValuesPage { values, next: Some(page.next).filter(|next| !next.is_empty()) })
     }
 
+    async fn abandon(&self, reader: &ReaderRef) -> Result<(), PortError> {
+        let ReaderRef { queue, queue_generation, reader, reader_generation } = reader.clone();
+        let (queue_generation, reader_generation) = (Some(queue_generation), Some(reader_generation));
+        let request = v1::AbandonRequest { queue, queue_generation, reader, reader_generation, number: 0 };
+        self.0.abandon(request).await?;
+        Ok(())
+    }
+
     async fn describe_reader(&self, reader: &ReaderRef) -> Result<ReaderState, PortError> {
         let described = self.0.describe_reader(&reader.queue, &reader.reader).await?;
         Ok(ReaderState {

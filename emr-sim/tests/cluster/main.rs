@@ -7,8 +7,8 @@ mod laws;
 mod stories;
 
 use lockstep_emr_sim::cluster::{
-    ActionOnFailure, Chance, Cluster, ClusterId, Command, Event, Failure, Fleet, GroupSpec, JobFlow, Profile, Rejected,
-    Reply, Role, StepEnd, StepId, StepSpec, StepState, apply, check,
+    ActionOnFailure, Chance, Cluster, ClusterId, Command, Event, Failure, Fleet, GroupSpec, JobFlow, NewStep, Profile,
+    Rejected, Reply, Role, StepEnd, StepId, StepState, apply, check,
 };
 
 /// A fleet with its log and a clock of its own.
@@ -42,7 +42,7 @@ impl World {
         }
     }
 
-    pub(crate) fn add(&mut self, cluster: &ClusterId, steps: Vec<StepSpec>) -> Result<Vec<StepId>, Rejected> {
+    pub(crate) fn add(&mut self, cluster: &ClusterId, steps: Vec<NewStep>) -> Result<Vec<StepId>, Rejected> {
         let chance = self.chance();
         match self.ask(&Command::AddSteps { cluster: cluster.clone(), steps, chance })? {
             Reply::Steps(ids) => Ok(ids),
@@ -86,8 +86,8 @@ pub(crate) fn flow(core: u32) -> JobFlow {
     }
 }
 
-pub(crate) fn step(action: ActionOnFailure) -> StepSpec {
-    StepSpec { name: "transcript".into(), action, jar: lockstep_emr_sim::cluster::Jar::default() }
+pub(crate) fn step(action: ActionOnFailure) -> NewStep {
+    NewStep { name: "transcript".into(), action, jar: lockstep_emr_sim::cluster::Jar::default() }
 }
 
 pub(crate) fn failed() -> StepEnd {

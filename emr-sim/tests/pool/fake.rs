@@ -380,6 +380,12 @@ impl Port for FakeBroker {
         })
     }
 
+    async fn abandon(&self, reader: &ReaderRef) -> Result<(), PortError> {
+        self.call(|state| state.checked(reader).map(drop))?;
+        self.open_numbers().into_iter().for_each(|number| self.burn(number));
+        Ok(())
+    }
+
     async fn describe_reader(&self, reader: &ReaderRef) -> Result<ReaderState, PortError> {
         self.call(|state| {
             let open_claims = state.open_claims();

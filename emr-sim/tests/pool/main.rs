@@ -14,7 +14,7 @@ use std::time::Duration;
 use fake::FakeBroker;
 use lockstep_emr_sim::crash::{CrashPoint, CrashPoints};
 use lockstep_emr_sim::job::JobKind;
-use lockstep_emr_sim::manifest::RefusedBecause;
+use lockstep_emr_sim::manifest::{Output, RefusedBecause};
 use lockstep_emr_sim::pool::{Launched, Pool, PoolError, PoolHandle, WorkerLauncher};
 use lockstep_emr_sim::port::{Port, PortError};
 use lockstep_emr_sim::worker::WorkerSettings;
@@ -267,6 +267,57 @@ async fn a_stopped_pool_is_continued_by_the_next() {
     handle.no_more_messages();
     assert_eq!(pool.run().await.unwrap().messages, 100);
     judge(out.path(), &broker, JobKind::Transcript, &messages, false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn places_come_and_go_while_the_pool_works_and_whoever_goes_finishes_its_claim() {
+    for seed in 0..3 {
+        let (broker, out) = (FakeBroker::new().with_losses(seed, 0.02), tempfile::tempdir().unwrap());
+        let messages = conversations(seed, 240, seed % 2 == 0);
+        let (pool, handle) = open(&broker, settings(out.path(), JobKind::Transcript)).await.unwrap();
+        handle.staff([4].into());
+        let running = tokio::spawn(pool.run());
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut progress = handle.progress();
+        for batch in messages.chunks(40) {
+            batch.iter().for_each(|(group, body)| broker.send(group, body));
+            let committed = progress.borrow().messages_committed;
+            progress.wait_for(|progress| progress.messages_committed > committed).await.unwrap();
+            handle.staff((0..5).filter(|place| *place == 4 || random.bool()).collect());
+        }
+        handle.staff([2].into());
+        progress.wait_for(|progress| progress.worker_pids.keys().eq([&2])).await.unwrap();
+        handle.no_more_messages();
+        let summary = running.await.unwrap().unwrap();
+        assert_eq!((summary.messages, summary.worker_deaths), (240, 0), "to go is not to die");
+        let receives = broker.state.lock().unwrap().messages.iter().map(|message| message.receives).max();
+        assert_eq!(receives, Some(1), "nobody was cut short");
+        judge(out.path(), &broker, JobKind::Transcript, &messages, seed % 2 == 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_pool_publishes_what_is_committed_and_a_later_one_goes_on() {
+    for kill in [false, true] {
+        let (broker, out) = (FakeBroker::new(), tempfile::tempdir().unwrap());
+        let messages = conversations(11, 200, false);
+        messages.iter().for_each(|(group, body)| broker.send(group, body));
+        let (pool, handle) = open(&broker, settings(out.path(), JobKind::Transcript)).await.unwrap();
+        let reader = pool.reader().clone();
+        let running = tokio::spawn(pool.run());
+        handle.progress().wait_for(|progress| progress.messages_committed > 20).await.unwrap();
+        handle.cancel(kill);
+        assert!(matches!(running.await.unwrap(), Err(PoolError::Stopped)));
+        let commits = broker.state.lock().unwrap().reader.as_ref().unwrap().commits;
+        let published = Output::open(out.path()).unwrap().published_files().len() as u64;
+        assert_eq!(published, commits, "what is committed is published");
+        broker.abandon(&reader).await.unwrap();
+        assert!(broker.open_numbers().is_empty());
+        let (pool, handle) = open(&broker, settings(out.path(), JobKind::Transcript)).await.unwrap();
+        handle.no_more_messages();
+        assert_eq!(pool.run().await.unwrap().messages, 200);
+        judge(out.path(), &broker, JobKind::Transcript, &messages, false);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Commands about steps: add, cancel, and what their end means for their cluster.
 
 use super::{Decided, invalid};
-use crate::cluster::command::{CancelHow, Reply, StepEnd, StepSpec};
+use crate::cluster::command::{CancelHow, NewStep, Reply, StepEnd};
 use crate::cluster::event::{Event, StepMade};
 use crate::cluster::ids::{Chance, ClusterId, StepId};
 use crate::cluster::limits::{MAX_ACTIVE_STEPS, MAX_ARGUMENT_BYTES, MAX_NAME};
@@ -9,7 +9,7 @@ use crate::cluster::rejected::Rejected;
 use crate::cluster::state::{ActionOnFailure, Cluster, ClusterReason, Fleet, Step, StepState};
 
 impl Fleet {
-    pub(super) fn add_steps(&self, id: &ClusterId, steps: &[StepSpec], chance: Chance, at: u64) -> Decided {
+    pub(super) fn add_steps(&self, id: &ClusterId, steps: &[NewStep], chance: Chance, at: u64) -> Decided {
         let cluster = self.open(id)?;
         if steps.is_empty() {
             return invalid("Steps must name at least one step.");
@@ -96,7 +96,7 @@ impl Cluster {
 }
 
 /// Judges new steps where `active` others are.
-pub(super) fn check(steps: &[StepSpec], concurrency: u32, active: usize) -> Result<(), Rejected> {
+pub(super) fn check(steps: &[NewStep], concurrency: u32, active: usize) -> Result<(), Rejected> {
     if active + steps.len() > MAX_ACTIVE_STEPS {
         return Err(Rejected::TooManySteps { active, added: steps.len() });
     }
@@ -126,9 +126,9 @@ pub(super) fn all_continue<'a>(mut steps: impl Iterator<Item = &'a Step>) -> Res
     }
 }
 
-pub(super) fn made(steps: &[StepSpec], chance: Chance) -> Vec<StepMade> {
-    let made = |(index, step): (u32, &StepSpec)| {
-        let StepSpec { name, action, jar } = step.clone();
+pub(super) fn made(steps: &[NewStep], chance: Chance) -> Vec<StepMade> {
+    let made = |(index, step): (u32, &NewStep)| {
+        let NewStep { name, action, jar } = step.clone();
         StepMade { id: StepId::fresh(chance, index), name, action, jar }
     };
     (0..).zip(steps).map(made).collect()

@@ -12,8 +12,9 @@ const OPEN_CLAIMS: usize = 64;
 impl<P: Port> Run<P> {
     /// Asks for the next claim when there is room for it and nobody asks already.
     pub(super) fn claim_more(&mut self) {
-        let room = (self.settings.workers + self.settings.claims_ahead).min(OPEN_CLAIMS);
-        if self.claiming.is_some() || self.checking || self.claims.len() >= room {
+        let staffed = self.crew.staffed();
+        let room = (staffed + self.settings.claims_ahead).min(OPEN_CLAIMS);
+        if self.claiming.is_some() || self.checking || self.cancelled || staffed == 0 || self.claims.len() >= room {
             return;
         }
         let mut limits = self.settings.claim;

@@ -59,6 +59,12 @@ impl<P: Port> Run<P> {
     fn worker_ended(&mut self, place: usize, how: &str) -> Result<(), PoolError> {
         let ended = self.crew.ended(place);
         tracing::info!(place, how, claim = ended.held, "a worker ended");
+        if ended.dismissed {
+            if let Some(claim) = ended.held {
+                self.ask_what_became(claim, true);
+            }
+            return if ended.left { Ok(()) } else { self.start_worker(place) };
+        }
         self.progress.send_modify(|progress| progress.worker_deaths += 1);
         if !ended.was_ready {
             self.false_start(how)?;
