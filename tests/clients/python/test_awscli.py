@@ -1,0 +1,47 @@
+"""`aws sqs` from the command line, as a shell script would use it."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.json_only  # the older environment has no command line
+
+
+@pytest.fixture
+def aws(broker):
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": broker.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_PAGER": "",
+    }
+
+    def run(*arguments, fails=False):
+        command = ["aws", "sqs", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        if fails:
+            assert done.returncode == 254, done
+            return done.stderr
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    return run
+
+
+def test_a_message_from_the_command_line(aws):
+    attributes = "FifoQueue=true,ContentBasedDeduplication=true"
+    url = aws("create-queue", "--queue-name", "shell.fifo", "--attributes", attributes)["QueueUrl"]
+    assert aws("list-queues")["QueueUrls"] == [url]
+    sent = aws("send-message", "--queue-url", url, "--message-body", "hello", "--message-group-id", "g",
+               "--message-attributes", '{"n": {"DataType": "Number", "StringValue": "7"}}')
+    (message,) = aws("receive-message", "--queue-url", url, "--message-attribute-names", "All",
+                     "--message-system-attribute-names", "All", "--wait-time-seconds", "1")["Messages"]
+    assert message["MessageId"] == sent["MessageId"]
+    assert message["MessageAttributes"]["n"]["StringValue"] == "7"
+    assert message["Attributes"]["SequenceNumber"] == sent["SequenceNumber"]
+    aws("delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"])
+    assert aws("receive-message", "--queue-url", url) is None
+    aws("purge-queue", "--queue-url", url)
+    aws("delete-queue", "--queue-url", url)
+    assert aws("list-queues") is None
+    assert "NonExistentQueue" in aws("get-queue-url", "--queue-name", "shell.fifo", fails=True)
