@@ -12,12 +12,11 @@ pytestmark = pytest.mark.json_only  # the older environment has no command line
 @pytest.fixture
 def aws(broker):
     environment = os.environ | {
-        "AWS_ENDPOINT_URL": broker.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1", "AWS_PAGER": "",
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1", "AWS_PAGER": "",
     }
 
     def run(*arguments, fails=False):
-        command = ["aws", "sqs", *arguments]
+        command = ["aws", "--endpoint-url", broker.endpoint, "sqs", *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         if fails:
             assert done.returncode == 254, done

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+#: The calls of a life.
+CALLS = 20
+
 
 class Life:
     """The calls of one life. Each is made on a broker that was killed and started again just before, when it should be."""
@@ -23,7 +26,7 @@ class Life:
 
 
 def live(life):
-    """Nineteen calls; each judges what those before it were told."""
+    """Each call judges what those before it were told."""
     fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     dead = life.create_queue(QueueName="dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
     url = life.create_queue(QueueName="life.fifo", Attributes=fifo, tags={"team": "blue"})["QueueUrl"]
@@ -61,9 +64,9 @@ def live(life):
 
 @pytest.mark.parametrize("journal", ["sled", "segments"])
 def test_killed_before_every_call(serve, journal):
-    assert live(Life(serve("--journal", journal), "all")) == 19
+    assert live(Life(serve("--journal", journal), "all")) == CALLS
 
 
-@pytest.mark.parametrize("step", range(1, 19, 3))
+@pytest.mark.parametrize("step", range(1, CALLS, 3))
 def test_killed_before_one_call(serve, step):
     live(Life(serve(), step))
