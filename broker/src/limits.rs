@@ -54,6 +54,10 @@ pub const GRPC_STREAMS: u32 = 1_024;
 pub const STREAM_WINDOW: u32 = 256 << 10;
 /// Bytes of one HTTP/2 connection that may wait to be read.
 pub const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Bytes that a new connection must say soon: as many as HTTP/2 begins with. No request of HTTP/1.1 to a front is shorter.
+pub const GREETING: usize = 24;
+/// How long it has for them; one that says nothing would be kept for ever otherwise.
+pub const GREETING_TIME: u64 = 30_000;
 /// How often an idle connection is asked whether it lives.
 pub const GRPC_KEEPALIVE: u64 = 20_000;
 /// How long it may take to answer.
@@ -148,5 +152,9 @@ pub const SQS_REQUEST_BYTES: usize = 4 << 20;
 pub const SIGNATURE_SKEW: u64 = 900;
 /// Longest time in seconds for which a presigned URL may count: 7 days.
 pub const PRESIGNED: u64 = 604_800;
+/// Most bytes that all requests of the SQS door may take while they are read and answered.
+pub const SQS_BODIES: usize = 48 << 20;
+/// So many bytes of each are not counted, so that small requests pass whatever large ones do.
+pub const SQS_FREE_BYTES: usize = 16 << 10;
 /// How long such a request may take to arrive whole.
 pub const SQS_REQUEST_TIME: u64 = 30_000;

@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::Sleep,
 };
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -67,7 +68,14 @@ macro_rules! carried {
 pub(crate) struct Connection {
     stream: Transport,
     closed: Pin<Box<dyn Future<Output = ()> + Send>>,
+    greeting: Option<Greeting>,
     _share: OwnedSemaphorePermit,
+}
+
+/// What a connection has still to say before it is believed to mean something.
+struct Greeting {
+    missing: usize,
+    ends: Pin<Box<Sleep>>,
 }
 
 /// The connections that come in, one beyond the limit only when another has gone.
@@ -139,7 +147,8 @@ fn connection(stream: Transport, mut door: watch::Receiver<Door>, share: OwnedSe
         // An owner that is gone wants the door closed too.
         let _ = door.wait_for(|door| *door == Door::Closed).await;
     });
-    Connection { stream, closed, _share: share }
+    let ends = Box::pin(tokio::time::sleep(Duration::from_millis(limits::GREETING_TIME)));
+    Connection { stream, closed, greeting: Some(Greeting { missing: limits::GREETING, ends }), _share: share }
 }
 
 impl AsyncRead for Connection {
@@ -149,7 +158,20 @@ impl AsyncRead for Connection {
             self.closed = Box::pin(std::future::ready(()));
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        carried!(self, stream => stream.poll_read(cx, into))
+        let Some(greeting) = &mut self.greeting else {
+            return carried!(self, stream => stream.poll_read(cx, into));
+        };
+        if greeting.ends.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = into.filled().len();
+        let read = carried!(self, stream => stream.poll_read(cx, into));
+        let more = into.filled().len() - before;
+        self.greeting = self.greeting.take().and_then(|greeting| {
+            let missing = greeting.missing.checked_sub(more).filter(|missing| *missing > 0)?;
+            Some(Greeting { missing, ..greeting })
+        });
+        read
     }
 }
 
@@ -187,5 +209,52 @@ impl Connected for Connection {
 
     fn connect_info(&self) -> TcpConnectInfo {
         self.stream.tcp().connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        time::Instant,
+    };
+
+    use super::*;
+
+    /// A connection whose greeting has so many milliseconds, and who is at its other end.
+    async fn greeted_within(milliseconds: u64) -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let other = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let share = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("a share");
+        let (_, door) = watch::channel(Door::Open);
+        let mut connection = connection(Transport::Plain(stream), door, share);
+        // Nobody closes this door.
+        connection.closed = Box::pin(std::future::pending());
+        let greeting = connection.greeting.as_mut().expect("not greeted yet");
+        greeting.ends.as_mut().reset(Instant::now() + Duration::from_millis(milliseconds));
+        (connection, other)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_does_not_say_enough_in_time_ends() {
+        let (mut connection, mut other) = greeted_within(50).await;
+        other.write_all(&[b'P'; limits::GREETING - 1]).await.expect("sent");
+        let mut said = [0; limits::GREETING];
+        let error = connection.read_exact(&mut said).await.expect_err("too little");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let again = connection.read(&mut said).await.expect_err("it stays so");
+        assert_eq!(again.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_said_enough_may_be_silent_for_as_long_as_he_likes() {
+        let (mut connection, mut other) = greeted_within(200).await;
+        other.write_all(&[b'P'; limits::GREETING]).await.expect("sent");
+        let mut said = [0; limits::GREETING];
+        connection.read_exact(&mut said).await.expect("all of it");
+        assert!(connection.greeting.is_none());
+        other.write_all(b"x").await.expect("sent");
+        assert_eq!(connection.read(&mut said).await.expect("more"), 1);
     }
 }

@@ -80,6 +80,7 @@ pub(crate) async fn serve(
             account: settings.account,
         },
         settings,
+        budget: sqs::Budget::default(),
     };
     let routes = grpc::routes(handle.clone(), faults, door.clone())
         .await

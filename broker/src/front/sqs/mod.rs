@@ -10,31 +10,26 @@ mod errors;
 mod json;
 mod model;
 mod operations;
+mod reading;
 mod refusals;
 mod signature;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::{Request, State},
-    http::{Method, header, request::Parts},
+    http::{Method, request::Parts},
     middleware::Next,
     response::Response,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use lockstep_engine::GroupDelivery;
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::caller::Gate;
 pub use self::credentials::{Account, Credentials};
-use self::{
-    caller::RequestId,
-    errors::{Code, SqsError},
-    operations::Operation,
-};
-use crate::{handle::Handle, limits};
+pub(super) use self::{caller::Gate, reading::Budget};
+use self::{caller::RequestId, errors::SqsError, operations::Operation};
+use crate::handle::Handle;
 
 /// How the SQS door does what AWS leaves open, or what not everybody wants of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +54,8 @@ pub(super) struct Services {
     pub(super) handle: Handle,
     pub(super) gate: Gate,
     pub(super) settings: SqsSettings,
+    /// The memory that requests may take while they are read.
+    pub(super) budget: Budget,
 }
 
 /// How requests are read and answers written. Operations are the same for every protocol.
@@ -91,8 +88,8 @@ impl Services {
     async fn answer(&self, request: Request) -> Response {
         let id = RequestId::new();
         let (head, body) = request.into_parts();
-        let mut response = match read_whole(&head, body).await {
-            Ok(body) => self.speak(&head, &body, &id).await,
+        let mut response = match self.budget.read(&head, body).await {
+            Ok(whole) => self.speak(&head, &whole.body, &id).await,
             Err(error) => json::Json.refuse(&error),
         };
         tracing::debug!(request = id.text(), status = response.status().as_u16(), "a call of the SQS wire");
@@ -122,27 +119,5 @@ impl Services {
         let operation = operation?;
         caller.may(operation)?;
         operations::perform(protocol, self, &caller, operation, body).await
-    }
-}
-
-/// The body, if it is whole in time and no larger than it may be.
-async fn read_whole(head: &Parts, body: Body) -> Result<Bytes, SqsError> {
-    let is_encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
-    let body = Limited::new(body, limits::SQS_REQUEST_BYTES).collect();
-    match tokio::time::timeout(Duration::from_millis(limits::SQS_REQUEST_TIME), body).await {
-        // It was read all the same, so that the connection lives on.
-        Ok(Ok(_)) if is_encoded => {
-            Err(SqsError::new(Code::UnsupportedMediaType, "A Content-Encoding is not supported: send it plain."))
-        }
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let text = format!("HTTP content length exceeded {} bytes.", limits::SQS_REQUEST_BYTES);
-            Err(SqsError::new(Code::RequestTooLarge, text))
-        }
-        Ok(Err(error)) => Err(SqsError::new(Code::Serialization, format!("The request broke off: {error}"))),
-        Err(_) => {
-            let text = format!("The request was not whole within {} ms.", limits::SQS_REQUEST_TIME);
-            Err(SqsError::new(Code::RequestTimeout, text))
-        }
     }
 }

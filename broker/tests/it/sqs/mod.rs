@@ -4,6 +4,7 @@
 mod batches;
 mod doors;
 mod errors;
+mod hostile;
 mod inputs;
 mod leases;
 mod messages;
