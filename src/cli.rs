@@ -149,6 +149,9 @@ pub(crate) enum Verb {
     /// A worker process of a pool; started by the pipeline.
     #[command(hide = true)]
     Worker(WorkerArgs),
+    /// Stands between a worker and its mapper, and ends the mapper when the worker dies.
+    #[command(hide = true)]
+    MapperGuard(crate::guard::GuardArgs),
     /// A producer process; started by the pipeline.
     #[command(hide = true)]
     PipelineProducer(SenderArgs),

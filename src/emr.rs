@@ -2,6 +2,7 @@
 //! are the flags and the way to the verbs; each group of verbs has its file beside this one.
 
 mod cluster;
+mod compact;
 mod create;
 mod instances;
 mod step;
@@ -38,15 +39,21 @@ enum EmrVerb {
     Instances(instances::InstancesArgs),
     /// Print the log of a step.
     Logs(instances::LogsArgs),
+    /// Join the small files of a published output into large ones, without a broker.
+    Compact(compact::CompactArgs),
 }
 
 /// Runs one of the emr verbs.
 pub(crate) async fn run(args: EmrArgs, global: &Global) -> anyhow::Result<()> {
-    let emr = wire::Emr::new(global)?;
+    let emr = match &args.verb {
+        EmrVerb::Compact(args) => return compact::run(args, global.output()),
+        EmrVerb::Cluster(_) | EmrVerb::Step(_) | EmrVerb::Instances(_) | EmrVerb::Logs(_) => wire::Emr::new(global)?,
+    };
     match args.verb {
         EmrVerb::Cluster(args) => cluster::run(args, &emr, global.output()).await,
         EmrVerb::Step(args) => step::run(args, &emr, global.output()).await,
         EmrVerb::Instances(args) => instances::list(args, &emr, global.output()).await,
         EmrVerb::Logs(args) => instances::logs(args, &emr, global.output()).await,
+        EmrVerb::Compact(args) => compact::run(&args, global.output()),
     }
 }

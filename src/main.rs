@@ -16,6 +16,7 @@ mod explain;
 mod extend;
 mod faults;
 mod follow;
+mod guard;
 mod journal;
 mod output;
 mod parent;
@@ -101,6 +102,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Worker(args) => worker::run(args).await,
         Verb::Producer(args) => producer::run(args, &global).await,
         Verb::PipelineProducer(args) => sender::run(args).await,
+        Verb::MapperGuard(args) => guard::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }
 }

@@ -20,9 +20,12 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use lockstep_emr_sim::{
+    format::Format,
+    job::JobKind,
     manifest::Output,
     pool::{Pool, PoolError, PoolHandle, ProcessLauncher, Summary},
     port::ClientPort,
+    step::{Mapper, OnPoison},
 };
 
 use crate::{
@@ -45,8 +48,10 @@ const EXAMPLES: &str = "Examples:
   lockstep pipeline --chaos --seed 7                         the same, while processes are killed
   lockstep pipeline --input day.jsonl --out run/out --data run/data
   lockstep pipeline --input month.jsonl.gz --job reply-pairs --workers 4
+  lockstep pipeline --input day.jsonl --mapper 'python3 my.py' --format jsonl.gz --on-poison dlq
 The same command on the same --out and --data goes on where it was stopped or killed. OUT/manifest.jsonl lists what is \
-published; OUT/<job>.jsonl is all of it, joined.";
+published; OUT/<job>.jsonl (mapper.jsonl) is all \
+of it, joined.";
 
 /// How long a broker that is being restarted is asked.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,9 +69,26 @@ pub(crate) struct PipelineArgs {
     /// The broker's data directory. Default: a new one under ./lockstep-pipeline, or `data` in --out.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// What the workers make: transcript (the conversations in order), reply-pairs (training examples).
-    #[arg(long, default_value = "transcript")]
-    job: String,
+    /// What the workers make: transcript (the conversations in order), reply-pairs (training examples), count (messages
+    /// and bytes of each group).
+    #[arg(long, default_value = "transcript", value_parser = named::<JobKind>)]
+    job: JobKind,
+    /// A program that makes it instead of a job: gets JSON lines, answers JSON lines (docs/steps.md). No shell is between.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "job")]
+    mapper: Option<Mapper>,
+    /// So long may the mapper take for one batch, in seconds; then it is killed and tried again.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    time_limit: u64,
+    /// The form of the published files: jsonl, jsonl.gz, jsonl.zst, parquet (where it is built in).
+    #[arg(long, default_value = "jsonl", value_parser = named::<Format>)]
+    format: Format,
+    /// What becomes of a message that cannot be processed: fail (the run ends), dlq (it goes to the dead-letter queue),
+    /// park (its group waits for `lockstep unpark`).
+    #[arg(long, default_value = "fail", value_parser = named::<OnPoison>)]
+    on_poison: OnPoison,
+    /// So often a message is tried before the policy dlq takes it out.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    max_receives: u32,
     /// Worker processes.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=32))]
     workers: u64,
@@ -94,6 +116,11 @@ pub(crate) struct PipelineArgs {
     /// Send at so many times real time, by the field sent_at; as fast as it goes when absent.
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     speed: Option<f64>,
+}
+
+/// Reads a word of the pool's; its own error lists the others.
+fn named<T: std::str::FromStr<Err = String>>(text: &str) -> Result<T, String> {
+    text.parse()
 }
 
 fn positive(text: &str) -> Result<f64, String> {

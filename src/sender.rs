@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use lockstep_client::{Client, Message, Producer, RetryPolicy};
+use lockstep_emr_sim::job::JobKind;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -37,7 +38,8 @@ pub(crate) struct ProducerSettings {
     pub(crate) input: PathBuf,
     pub(crate) group_by: String,
     pub(crate) id_by: String,
-    pub(crate) job: String,
+    /// Lines that this job cannot use are turned away; none when absent.
+    pub(crate) job: Option<JobKind>,
     pub(crate) skip_bad: bool,
     /// This producer's share, and how many there are: each group belongs to one.
     pub(crate) share: u64,
@@ -95,8 +97,7 @@ impl Sending {
             group_by: settings.group_by.parse().map_err(Usage)?,
             id_by: settings.id_by.parse().map_err(Usage)?,
         };
-        let job = input::job(&settings.job)?;
-        let mut filter = Filter::new(mapping, |body: &str| job.check(body.as_bytes()));
+        let mut filter = Filter::new(mapping, input::demand(settings.job));
         let mut lines = Lines::open(&settings.input)?;
         let mut pace = settings.speed.map(Pace::new);
         let mut batch = Vec::with_capacity(settings.batch);

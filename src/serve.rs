@@ -194,7 +194,16 @@ fn clusters(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<(Ground, Lo
         (LogPlace::Directory(folder.clone()), folder)
     };
     let program = std::env::current_exe().context("the program of the workers is not known")?;
-    Ok((Ground { endpoint, program, arguments: vec!["worker".into()], logs: folder.join("logs") }, place))
+    Ok((
+        Ground {
+            endpoint,
+            program,
+            arguments: vec!["worker".into()],
+            guard: crate::guard::words()?,
+            logs: folder.join("logs"),
+        },
+        place,
+    ))
 }
 
 /// Opens the door of the clusters. What keeps it closed is no reason to keep the broker closed: callers hear it.

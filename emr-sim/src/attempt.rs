@@ -1,6 +1,7 @@
 //! The names of attempt files (B9): which claim, which epoch, which try. Only names; creating and removing files is the
 //! business of `sink` and `sweep`.
 
+use crate::format::Format;
 use crate::identity::Identity;
 
 /// One attempt at one claim. No two attempts have the same name: `random` is fresh for each.
@@ -17,18 +18,27 @@ pub struct Attempt {
 /// Which of an attempt's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptPart {
-    /// The output lines, `.jsonl`.
-    Output,
+    /// The output lines, in the form that the extension names.
+    Output(Format),
     /// State values that a Commit cannot carry, `.state`.
     State,
+    /// Which messages it stands for, `.inputs`.
+    Inputs,
 }
 
 impl AttemptPart {
-    const fn suffix(self) -> &'static str {
+    /// The extension, without its dot.
+    const fn extension(self) -> &'static str {
         match self {
-            Self::Output => ".jsonl",
-            Self::State => ".state",
+            Self::Output(format) => format.name(),
+            Self::State => "state",
+            Self::Inputs => "inputs",
         }
+    }
+
+    fn of(extension: &str) -> Option<Self> {
+        let parts = Format::ALL.into_iter().map(Self::Output).chain([Self::State, Self::Inputs]);
+        parts.into_iter().find(|part| part.extension() == extension)
     }
 }
 
@@ -48,14 +58,15 @@ impl Attempt {
     /// The path of one of its files, relative to the output folder.
     #[must_use]
     pub fn path(&self, identity: &Identity, part: AttemptPart) -> String {
-        format!("{}/{}{}", identity.folder(), self.stem(), part.suffix())
+        format!("{}/{}.{}", identity.folder(), self.stem(), part.extension())
     }
 
     /// Reads a file name (no folders); `None` when no attempt would have it.
     #[must_use]
     pub fn parse(name: &str) -> Option<(Self, AttemptPart)> {
-        let part = [AttemptPart::Output, AttemptPart::State].into_iter().find(|part| name.ends_with(part.suffix()))?;
-        let mut words = name.strip_suffix(part.suffix())?.splitn(3, '-');
+        let (stem, extension) = name.split_once('.')?;
+        let part = AttemptPart::of(extension)?;
+        let mut words = stem.splitn(3, '-');
         let claim = words.next()?.parse().ok()?;
         let epoch = words.next()?.strip_prefix('e')?.parse().ok()?;
         let random = words.next()?;
@@ -65,7 +76,7 @@ impl Attempt {
         }
         let attempt = Self { claim, epoch, random: random.to_owned() };
         // `07-e+1-…` reads as numbers but is no name we would give.
-        (format!("{}{}", attempt.stem(), part.suffix()) == name).then_some((attempt, part))
+        (attempt.stem() == stem).then_some((attempt, part))
     }
 
     /// Reads a path relative to the output folder; `None` when it is not in `identity`'s folder or no attempt's file.
@@ -84,8 +95,10 @@ mod tests {
         let attempt = Attempt::new(12, 34);
         let stem = attempt.stem();
         assert!(stem.starts_with("12-e34-") && stem.len() <= 80);
-        assert_eq!(Attempt::parse(&format!("{stem}.jsonl")), Some((attempt.clone(), AttemptPart::Output)));
-        assert_eq!(Attempt::parse(&format!("{stem}.state")), Some((attempt.clone(), AttemptPart::State)));
+        for part in ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "state", "inputs"] {
+            let (found, its) = Attempt::parse(&format!("{stem}.{part}")).unwrap();
+            assert_eq!((found, its.extension()), (attempt.clone(), part));
+        }
         for foreign in ["", "manifest.jsonl", &stem, &format!("0{stem}.jsonl"), "1-e2-abc.jsonl", "1-e+2-x.jsonl"] {
             assert_eq!(Attempt::parse(foreign), None, "{foreign}");
         }
@@ -96,8 +109,8 @@ mod tests {
     fn a_path_out_of_the_readers_folder_is_no_attempt() {
         let identity = Identity { journal_id: "j".into(), queue_generation: 1, reader_id: 2 };
         let attempt = Attempt::new(1, 1);
-        let path = attempt.path(&identity, AttemptPart::Output);
-        assert_eq!(Attempt::parse_path(&path, &identity), Some((attempt, AttemptPart::Output)));
+        let path = attempt.path(&identity, AttemptPart::Output(Format::Gzip));
+        assert_eq!(Attempt::parse_path(&path, &identity), Some((attempt, AttemptPart::Output(Format::Gzip))));
         assert_eq!(Attempt::parse_path(&path.replace("j/1/2", "j/1/3"), &identity), None);
         assert_eq!(Attempt::parse_path(&path.replace("j/1/2/", "j/1/2/../2/"), &identity), None);
     }

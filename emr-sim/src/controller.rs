@@ -40,6 +40,8 @@ pub struct Ground {
     pub program: PathBuf,
     /// Its arguments before the settings.
     pub arguments: Vec<OsString>,
+    /// Words that stand before a mapper's command line: a program that ends the mapper when its worker dies.
+    pub guard: Vec<String>,
     /// The folder of the steps' logs.
     pub logs: PathBuf,
 }

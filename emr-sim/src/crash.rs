@@ -1,5 +1,5 @@
 //! Named points at which a test can make a worker or a controller die, as a power cut would: at once, reporting nothing.
-//! Off in production, where [`CrashPoints::default`] asks nobody. No behaviour but dying may hang on these points.
+//! Or at which its disk is full. Off in production, where [`CrashPoints::default`] asks nobody.
 
 use std::sync::Arc;
 
@@ -18,6 +18,12 @@ pub enum CrashPoint {
     BeforeLine,
     /// Controller: manifest lines are synced, their records are not removed. The number is the last commit's.
     AfterLine,
+    /// Compaction: a joined file is synced, no list names it. The number is its last commit.
+    CompactFile,
+    /// Compaction: the list is in place, nothing is removed. The number is 0.
+    CompactList,
+    /// Compaction: one needless file is removed. The number is its commit, 0 for a joined file.
+    CompactRemove,
 }
 
 /// A test killed this side here.
@@ -32,14 +38,26 @@ pub struct Killed {
 
 type Hook = Arc<dyn Fn(CrashPoint, u64) -> bool + Send + Sync>;
 
+type FullHook = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+
 /// Asks a test's hook at every point whether to die there; by default there is none.
 #[derive(Clone, Default)]
-pub struct CrashPoints(Option<Hook>);
+pub struct CrashPoints(Option<Hook>, Option<FullHook>);
 
 impl CrashPoints {
     /// Dies wherever `hook` answers true.
     pub fn new(hook: impl Fn(CrashPoint, u64) -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(hook)))
+        Self(Some(Arc::new(hook)), None)
+    }
+
+    /// The disk is full for a worker's output wherever `hook` answers true; it is asked with the claim's number.
+    #[must_use]
+    pub fn with_full_disk(self, hook: impl Fn(u64) -> bool + Send + Sync + 'static) -> Self {
+        Self(self.0, Some(Arc::new(hook)))
+    }
+
+    pub(crate) fn is_disk_full(&self, claim: u64) -> bool {
+        self.1.as_ref().is_some_and(|hook| hook(claim))
     }
 
     pub(crate) fn at(&self, point: CrashPoint, number: u64) -> Result<(), Killed> {

@@ -29,7 +29,7 @@ impl Format {
 
     /// Its name, as on the command line: also the extension of its files.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::JsonLines => "jsonl",
             Self::Gzip => "jsonl.gz",
@@ -42,8 +42,8 @@ impl Format {
     #[must_use]
     pub fn is_built_in(self) -> bool {
         match self {
-            Self::JsonLines => true,
-            Self::Gzip | Self::Zstd | Self::Parquet => false,
+            Self::JsonLines | Self::Gzip | Self::Zstd => true,
+            Self::Parquet => cfg!(feature = "parquet"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a step computes: the words between the worker and a job, and the jobs by name. Jobs are pure; files, the broker
 //! and clocks must not appear below this module, so that the same claim and the same state always give the same bytes.
 
+mod count;
 mod recompute;
 mod reply_pairs;
 mod transcript;
@@ -10,6 +11,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rows::Rows;
+
+pub use count::Total;
 pub use recompute::{ExpectedPair, ExpectedPairs, recompute_pairs};
 
 /// One message of a claim, as a job sees it.
@@ -80,14 +84,14 @@ pub trait Job: Send {
     /// [`JobError::State`] when this job could not have written it.
     fn state(&mut self, group: &str, key: &str, value: &[u8]) -> Result<(), JobError>;
 
-    /// Processes the next message; appends complete lines, each with its LF, to `lines`. Answers how many.
+    /// Processes the next message.
     ///
     /// # Errors
-    /// [`JobError::Message`], naming the message, when its body cannot be used.
-    fn message(&mut self, message: &JobMessage<'_>, lines: &mut Vec<u8>) -> Result<u64, JobError>;
+    /// [`JobError::Message`], naming the message, when its body cannot be used; run and rows are as before then.
+    fn message(&mut self, message: &JobMessage<'_>, rows: &mut Rows) -> Result<(), JobError>;
 
-    /// The state values that changed, in the order (group, key).
-    fn finish(self: Box<Self>) -> Vec<StateChange>;
+    /// Makes the last lines, and answers the state values that changed, in the order (group, key).
+    fn finish(self: Box<Self>, rows: &mut Rows) -> Vec<StateChange>;
 }
 
 /// The jobs by name.
@@ -98,11 +102,13 @@ pub enum JobKind {
     Transcript,
     /// Training examples for automatic responses: the turns so far, and the agent's next reply.
     ReplyPairs,
+    /// How many messages and bytes each group has.
+    Count,
 }
 
 impl JobKind {
     /// Every job there is.
-    pub const ALL: [Self; 2] = [Self::Transcript, Self::ReplyPairs];
+    pub const ALL: [Self; 3] = [Self::Transcript, Self::ReplyPairs, Self::Count];
 
     /// The job's name, as on the command line and in the manifest.
     #[must_use]
@@ -110,6 +116,7 @@ impl JobKind {
         match self {
             Self::Transcript => "transcript",
             Self::ReplyPairs => "reply-pairs",
+            Self::Count => "count",
         }
     }
 
@@ -119,6 +126,7 @@ impl JobKind {
         match self {
             Self::Transcript => Box::new(transcript::Transcript),
             Self::ReplyPairs => Box::new(reply_pairs::ReplyPairs::default()),
+            Self::Count => Box::new(count::Count::default()),
         }
     }
 
@@ -130,6 +138,7 @@ impl JobKind {
         match self {
             Self::Transcript => transcript::check(body),
             Self::ReplyPairs => reply_pairs::check(body),
+            Self::Count => Ok(()),
         }
     }
 }
@@ -147,6 +156,6 @@ impl FromStr for JobKind {
         Self::ALL
             .into_iter()
             .find(|job| job.name() == name)
-            .ok_or_else(|| format!("there is no job `{name}`; the jobs are transcript and reply-pairs"))
+            .ok_or_else(|| format!("there is no job `{name}`; there are {}", Self::ALL.map(Self::name).join(", ")))
     }
 }

@@ -10,16 +10,21 @@
 
 pub mod attempt;
 pub mod cluster;
+pub mod compact;
 pub mod controller;
 pub mod crash;
+pub mod encoding;
 pub mod format;
 pub mod identity;
+pub mod inputs;
 pub mod job;
 pub mod manifest;
+pub mod mapper;
 pub mod pool;
 pub mod port;
 pub mod protocol;
 pub mod record;
+pub mod rows;
 pub mod sink;
 pub mod state;
 pub mod step;
@@ -27,5 +32,6 @@ pub mod sweep;
 pub mod wire;
 pub mod worker;
 
+mod batch;
 mod blocking;
 mod digest;

@@ -196,7 +196,7 @@ fn good_line(line: &[u8], commit: u64, identity: &Identity) -> Result<ManifestLi
 /// A line may only name an output file of its own claim and epoch in its reader's folder.
 pub(crate) fn names_its_attempt(line: &ManifestLine, identity: &Identity) -> Result<(), String> {
     match Attempt::parse_path(&line.record.file, identity) {
-        Some((attempt, AttemptPart::Output))
+        Some((attempt, AttemptPart::Output(_)))
             if (attempt.claim, attempt.epoch) == (line.record.claim, line.record.epoch) =>
         {
             Ok(())

@@ -50,6 +50,9 @@ pub struct PoolSettings {
     pub step: StepSpec,
     /// Further facts that must not change between runs on one folder, such as the digest of the input.
     pub run: serde_json::Value,
+    /// Words that stand before a mapper's command line: a program that ends the mapper when its worker dies. None by
+    /// default: a worker that is killed then leaves its mapper, which ends with its stdin if it reads it.
+    pub guard: Vec<String>,
     /// How many workers, at least 1.
     pub workers: usize,
     /// How many claims may be open beyond one a worker; all together at most 64 (B6).
@@ -74,6 +77,7 @@ impl PoolSettings {
             source,
             step,
             run,
+            guard: Vec::new(),
             workers,
             claims_ahead: 2,
             claim: ClaimLimits {

@@ -184,6 +184,28 @@ pub struct ClaimCommit {
     pub record: Vec<u8>,
     /// The changed state.
     pub values: Vec<StoredChange>,
+    /// Groups that are not done as a whole (B7); every other group of the claim is.
+    pub outcomes: Vec<GroupOutcome>,
+}
+
+/// What becomes of a group of a claim that is not done as a whole (B7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupOutcome {
+    /// The group.
+    pub group: String,
+    /// Its messages up to this sequence number are done; none when absent.
+    pub done_through: Option<u64>,
+    /// What becomes of the others.
+    pub rest: Rest,
+}
+
+/// What becomes of a group's messages that are not done (B7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// The first goes to the dead-letter queue, those behind it go back.
+    DeadLetterHead,
+    /// They go back, and the group delivers nothing until it is unparked.
+    Park,
 }
 
 /// A change of reader-wide values, by the controller.
@@ -215,6 +237,10 @@ pub struct QueueState {
     pub queue_generation: u64,
     /// Messages that are not finished, held or not.
     pub messages: u64,
+    /// Those among them that nobody holds and whose group is parked (B7).
+    pub parked: u64,
+    /// After so many receives a message goes to the dead-letter queue; absent: the queue has none.
+    pub max_receive_count: Option<u32>,
 }
 
 /// One page of reader-wide values.

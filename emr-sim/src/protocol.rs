@@ -14,14 +14,20 @@ pub struct Assignment {
     pub claim: u64,
     /// The worker that held it before died or failed: count one more receive (B6).
     pub previous_failed: bool,
+    /// So many attempts at it failed because of what it holds; from the second on, a worker whose step does not simply
+    /// fail looks for the messages that are to blame (B7).
+    #[serde(default)]
+    pub failures: u32,
 }
 
 /// What went wrong in an attempt that leaves its claim open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
-    /// A message or a state value that the job cannot use: it would fail again.
+    /// A message that the job cannot use: it would fail again.
     Job,
+    /// The mapper failed; another try may succeed.
+    Mapper,
     /// A stored state that is damaged or foreign: it would fail again.
     State,
     /// The disk: another try may succeed.
@@ -45,7 +51,7 @@ pub enum Report {
         done: u64,
         /// The reader's dense commit number.
         commit: u64,
-        /// Messages of the claim.
+        /// Messages of the claim that are done.
         messages: u64,
         /// Lines of output.
         lines: u64,
@@ -98,7 +104,7 @@ mod tests {
         for (line, report) in lines.iter().zip(&reports) {
             assert_eq!(serde_json::from_str::<Report>(line).unwrap(), *report);
         }
-        let assignment = Assignment { claim: 4, previous_failed: true };
-        assert_eq!(serde_json::to_string(&assignment).unwrap(), r#"{"claim":4,"previous_failed":true}"#);
+        let assignment = Assignment { claim: 4, previous_failed: true, failures: 2 };
+        assert_eq!(serde_json::to_string(&assignment).unwrap(), r#"{"claim":4,"previous_failed":true,"failures":2}"#);
     }
 }

@@ -20,7 +20,7 @@ pub fn commit_of(key: &str) -> Option<u64> {
 }
 
 /// What a commit published.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// The claim's number.
@@ -33,10 +33,36 @@ pub struct Record {
     pub length: u64,
     /// Its SHA-256, 64 lower-case hexadecimal digits.
     pub sha256: String,
-    /// Messages of the claim.
+    /// Messages of the claim that are done by this commit.
     pub messages: u64,
     /// Lines in the file.
     pub lines: u64,
+    /// Messages that this commit dead-lettered (B7).
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub dead_lettered: u64,
+    /// Groups that it parked (B7).
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub parked: u64,
+    /// The attempt's file that says which messages it stands for; absent where the output alone shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Digested>,
+    /// SHA-256 of the lines as plain JSON Lines, where the file's own bytes are more than those in another dress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+/// Length and digest of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Digested {
+    /// In bytes.
+    pub length: u64,
+    /// SHA-256, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Record {
@@ -68,14 +94,37 @@ struct Flat {
     sha256: String,
     messages: u64,
     lines: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    dead_lettered: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    parked: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inputs: Option<Digested>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
 }
 
 impl ManifestLine {
     /// The line with its LF.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Record { claim, epoch, file, length, sha256, messages, lines } = self.record.clone();
-        let flat = Flat { commit: self.commit, claim, epoch, file, length, sha256, messages, lines };
+        let commit = self.commit;
+        let Record { claim, epoch, file, length, sha256, messages, lines, dead_lettered, parked, inputs, content } =
+            self.record.clone();
+        let flat = Flat {
+            commit,
+            claim,
+            epoch,
+            file,
+            length,
+            sha256,
+            messages,
+            lines,
+            dead_lettered,
+            parked,
+            inputs,
+            content,
+        };
         let mut bytes = serde_json::to_vec(&flat).expect("strings and numbers are always JSON");
         bytes.push(b'\n');
         bytes
@@ -86,9 +135,24 @@ impl ManifestLine {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
-        let Flat { commit, claim, epoch, file, length, sha256, messages, lines } =
-            serde_json::from_slice(line).map_err(|error| error.to_string())?;
-        Ok(Self { commit, record: Record { claim, epoch, file, length, sha256, messages, lines } })
+        let flat: Flat = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let Flat {
+            commit,
+            claim,
+            epoch,
+            file,
+            length,
+            sha256,
+            messages,
+            lines,
+            dead_lettered,
+            parked,
+            inputs,
+            content,
+        } = flat;
+        let record =
+            Record { claim, epoch, file, length, sha256, messages, lines, dead_lettered, parked, inputs, content };
+        Ok(Self { commit, record })
     }
 }
 
@@ -99,7 +163,8 @@ mod tests {
     #[test]
     fn a_line_is_the_commit_number_and_the_record_side_by_side() {
         let sha256 = "ab".repeat(32);
-        let record = Record { claim: 3, epoch: 5, file: "j/1/2/x".into(), length: 9, sha256, messages: 2, lines: 1 };
+        let file = "j/1/2/x".to_owned();
+        let record = Record { claim: 3, epoch: 5, file, length: 9, sha256, messages: 2, lines: 1, ..Record::default() };
         let line = ManifestLine { commit: 4, record: record.clone() };
         let bytes = line.to_bytes();
         let text = String::from_utf8(bytes.clone()).unwrap();

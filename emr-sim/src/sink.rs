@@ -107,7 +107,7 @@ impl Sink {
         let path = self.out.join(&file);
         let handle =
             OpenOptions::new().write(true).create_new(true).open(&path).map_err(SinkError::at("create", &path))?;
-        Ok(AttemptFile { handle, path, file, length: 0, hasher: Hasher::default() })
+        Ok(AttemptFile { handle, path, file, length: 0, hasher: Hasher::default(), full: false })
     }
 }
 
@@ -118,9 +118,15 @@ pub struct AttemptFile {
     file: String,
     length: u64,
     hasher: Hasher,
+    full: bool,
 }
 
 impl AttemptFile {
+    /// For tests: the disk has room for half of the next write only.
+    pub(crate) fn fill(&mut self) {
+        self.full = true;
+    }
+
     /// The path relative to the output folder.
     #[must_use]
     pub fn file(&self) -> &str {
@@ -138,7 +144,12 @@ impl AttemptFile {
     /// # Errors
     /// [`SinkError`]; the file is left as it is, for the sweep.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
-        self.handle.write_all(bytes).map_err(SinkError::at("write", &self.path))?;
+        let room = if self.full { bytes.len() / 2 } else { bytes.len() };
+        let written = self.handle.write_all(&bytes[..room]).and_then(|()| match self.full {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        });
+        written.map_err(SinkError::at("write", &self.path))?;
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
         Ok(())
@@ -159,6 +170,7 @@ impl AttemptFile {
 mod tests {
     use super::*;
     use crate::digest::sha256_hex;
+    use crate::format::Format;
 
     fn identity() -> Identity {
         Identity { journal_id: "5f0e-a1".into(), queue_generation: 3, reader_id: 4 }
@@ -169,7 +181,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("deep/out");
         let attempt = Attempt::new(7, 9);
-        let mut file = Sink::open(&out, &identity()).unwrap().create(&attempt, AttemptPart::Output).unwrap();
+        let mut file =
+            Sink::open(&out, &identity()).unwrap().create(&attempt, AttemptPart::Output(Format::JsonLines)).unwrap();
         file.write(b"{\"a\":1}\n").unwrap();
         file.write(b"{\"a\":2}\n").unwrap();
         let written = file.finish().unwrap();

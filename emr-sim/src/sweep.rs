@@ -33,14 +33,14 @@ impl ClaimsKnown {
         }
         let stem = |line: &ManifestLine| {
             let name = line.record.file.rsplit('/').next().unwrap_or_default();
-            name.strip_suffix(".jsonl").unwrap_or(name).to_owned()
+            name.split('.').next().unwrap_or_default().to_owned()
         };
         Some(Self { open, last_number, committed: lines.iter().map(|line| (line.record.claim, stem(line))).collect() })
     }
 
     /// Whether no commit can name a file of this attempt any more: its claim is finished and names another attempt, or
-    /// is burnt, or is held under a higher epoch. A published attempt keeps its `.state` file too, because a committed
-    /// pointer may name it.
+    /// is burnt, or is held under a higher epoch. A published attempt keeps its other files too: a committed pointer
+    /// may name them.
     #[must_use]
     pub fn is_dead(&self, attempt: &Attempt) -> bool {
         if attempt.claim == 0 || attempt.claim > self.last_number {
@@ -93,6 +93,7 @@ pub fn sweep(out: &Path, identity: &Identity, known: &ClaimsKnown) -> Result<u64
 mod tests {
     use super::*;
     use crate::attempt::AttemptPart;
+    use crate::format::Format;
     use crate::record::Record;
     use crate::sink::Sink;
 
@@ -101,9 +102,9 @@ mod tests {
     }
 
     fn line(commit: u64, attempt: &Attempt) -> ManifestLine {
-        let file = attempt.path(&identity(), AttemptPart::Output);
+        let file = attempt.path(&identity(), AttemptPart::Output(Format::JsonLines));
         let (claim, epoch) = (attempt.claim, attempt.epoch);
-        let record = Record { claim, epoch, file, length: 0, sha256: String::new(), messages: 1, lines: 0 };
+        let record = Record { claim, epoch, file, messages: 1, ..Record::default() };
         ManifestLine { commit, record }
     }
 
@@ -133,16 +134,16 @@ mod tests {
         let sink = Sink::open(out.path(), &identity()).unwrap();
         let (published, dead) = (Attempt::new(1, 10), Attempt::new(1, 9));
         for attempt in [&published, &dead] {
-            for part in [AttemptPart::Output, AttemptPart::State] {
+            for part in [AttemptPart::Output(Format::JsonLines), AttemptPart::State, AttemptPart::Inputs] {
                 sink.create(attempt, part).unwrap().finish().unwrap();
             }
         }
         let folder = out.path().join(identity().folder());
         fs::write(folder.join("somebody's notes.txt"), "kept").unwrap();
         let known = ClaimsKnown::new(BTreeMap::new(), 1, 1, &[line(1, &published)]).unwrap();
-        assert_eq!(sweep(out.path(), &identity(), &known).unwrap(), 2);
+        assert_eq!(sweep(out.path(), &identity(), &known).unwrap(), 3);
         assert_eq!(sweep(out.path(), &identity(), &known).unwrap(), 0);
-        for part in [AttemptPart::Output, AttemptPart::State] {
+        for part in [AttemptPart::Output(Format::JsonLines), AttemptPart::State, AttemptPart::Inputs] {
             assert!(out.path().join(published.path(&identity(), part)).exists(), "a published attempt is kept whole");
         }
         assert!(folder.join("somebody's notes.txt").exists());

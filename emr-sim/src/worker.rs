@@ -3,6 +3,8 @@
 //! the broker said so. Which claims there are, and the manifest, are the controller's business.
 
 mod attempt;
+mod isolate;
+mod task;
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,6 +35,12 @@ pub struct WorkerSettings {
     pub identity: Identity,
     /// What to compute, and where to write.
     pub step: StepSpec,
+    /// So often a message is tried before the policy `dlq` takes it out; the queue's maxReceiveCount.
+    #[serde(default)]
+    pub max_receives: u32,
+    /// Words that stand before a mapper's: a program that ends the mapper when the worker dies. None by default.
+    #[serde(default)]
+    pub guard: Vec<String>,
     /// The worker's own instance id, 1 to 80 of `[A-Za-z0-9_-]`, fresh for each start of a worker.
     pub worker: String,
     /// For how long to ask a broker that does not answer, in seconds; then the worker ends.

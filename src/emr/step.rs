@@ -76,7 +76,7 @@ pub(super) struct OneStep {
     /// The step's name.
     #[arg(long, value_name = "NAME")]
     step_name: Option<String>,
-    /// What it computes: transcript, reply-pairs.
+    /// What it computes: transcript, reply-pairs, count.
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
     /// Or a program of yours, fed over its stdin, with its arguments.

@@ -15,6 +15,18 @@ pub(crate) struct RunFacts {
     pub(crate) group_by: String,
     pub(crate) id_by: String,
     pub(crate) skip_bad: bool,
+    /// Lines that the job cannot use were never sent. Where poison is set aside they are, to be met there.
+    #[serde(default = "usual", skip_serializing_if = "is_usual")]
+    pub(crate) checked: bool,
+}
+
+fn usual() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_usual(checked: &bool) -> bool {
+    *checked
 }
 
 impl RunFacts {

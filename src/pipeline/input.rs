@@ -13,7 +13,7 @@ use lockstep_emr_sim::job::JobKind;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::exit::{Found, Usage};
+use crate::exit::Found;
 
 /// The largest body (L2), in bytes.
 pub(crate) const MAX_BODY: usize = 1 << 20;
@@ -179,11 +179,9 @@ fn checked_id(id: String, word: &str) -> Result<String, String> {
     Err(format!("{shown:?} is no {word}: 1 to {MAX_ID} alphanumeric or punctuation characters, no space (L5)"))
 }
 
-/// The job of a name.
-pub(crate) fn job(name: &str) -> anyhow::Result<JobKind> {
-    let found = JobKind::ALL.into_iter().find(|job| job.name() == name);
-    let names = JobKind::ALL.map(JobKind::name).join(", ");
-    found.ok_or_else(|| Usage(format!("there is no job {name:?}; there are {names}")).into())
+/// What a job demands of a body, where bad ones are turned away before they are sent; nothing without a job.
+pub(crate) fn demand(job: Option<JobKind>) -> impl Fn(&str) -> Result<(), String> {
+    move |body| job.map_or(Ok(()), |job| job.check(body.as_bytes()))
 }
 
 /// Lower-case hexadecimal.

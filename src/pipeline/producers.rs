@@ -86,7 +86,7 @@ fn settings(run: &Run, endpoint: &str, generation: u64, share: u64) -> ProducerS
         input: run.input.path.clone(),
         group_by: run.args.group_by.to_string(),
         id_by: run.args.id_by.to_string(),
-        job: run.job.name().to_owned(),
+        job: run.demands(),
         skip_bad: run.args.skip_bad,
         share,
         shares: run.producers,

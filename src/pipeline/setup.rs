@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use lockstep_client::{Client, GroupDelivery, QueueAttributes};
+use lockstep_client::{Client, GroupDelivery, QueueAttributes, RedrivePolicy};
 use lockstep_emr_sim::{
     job::JobKind,
     manifest,
     pool::{PoolSettings, Source},
-    step::StepSpec,
+    step::{OnPoison, StepSpec, Task},
 };
 
 use crate::{
     exit::Usage,
+    guard,
     output::say,
     pipeline::{
         PipelineArgs,
@@ -26,6 +27,8 @@ use crate::{
 
 /// The queue that the pipeline makes.
 pub(super) const QUEUE: &str = "conversations.fifo";
+/// Where messages go that cannot be processed, with `--on-poison dlq`.
+const DEAD_LETTERS: &str = "conversations-dead.fifo";
 /// The reader that its pool opens.
 const READER: &str = "pipeline";
 /// Deduplication window and retention of the queue: continuing later stays right (H11).
@@ -38,7 +41,7 @@ pub(super) struct Run {
     pub(super) args: PipelineArgs,
     pub(super) out: PathBuf,
     pub(super) data: PathBuf,
-    pub(super) job: JobKind,
+    pub(super) step: StepSpec,
     pub(super) input: Checked,
     pub(super) producers: u64,
 }
@@ -46,8 +49,8 @@ pub(super) struct Run {
 impl Run {
     /// Makes the folders, makes the input where none is given, and checks it whole.
     pub(super) fn prepare(args: PipelineArgs) -> anyhow::Result<Self> {
-        let job = input::job(&args.job)?;
         let (out, data) = folders(&args)?;
+        let mut step = step(&args, &out)?;
         if args.journal == Some(JournalKind::Memory) {
             if args.chaos {
                 return Err(
@@ -63,27 +66,39 @@ impl Run {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
         let (out, data) = (absolute(&out)?, absolute(&data)?);
+        step.output.clone_from(&out);
         let path = match &args.input {
             Some(path) => absolute(path)?,
             None => generated(&out, args.seed)?,
         };
         let mapping = Mapping { group_by: args.group_by.clone(), id_by: args.id_by.clone() };
-        let input = input::check(&path, &mapping, args.skip_bad, |body| job.check(body.as_bytes()))?;
+        let input = input::check(&path, &mapping, args.skip_bad, input::demand(demands(&step)))?;
         tell_input(&input);
         let producers = if args.group_by == GroupBy::None { 1 } else { args.producers };
-        Ok(Self { args, out, data, job, input, producers })
+        Ok(Self { args, out, data, step, input, producers })
     }
 
     /// The command that goes on with this run.
     pub(super) fn command(&self) -> String {
         let input = self.args.input.as_ref().map_or_else(String::new, |path| format!(" --input {}", path.display()));
-        let PipelineArgs { job, group_by, id_by, .. } = &self.args;
+        let PipelineArgs { group_by, id_by, .. } = &self.args;
         let skip = if self.args.skip_bad { " --skip-bad" } else { "" };
+        let task = match &self.step.task {
+            Task::Job(job) => format!("--job {job}"),
+            Task::Mapper(mapper) => format!("--mapper {:?}", mapper.to_string()),
+        };
+        let StepSpec { format, on_poison, .. } = &self.step;
         format!(
-            "lockstep pipeline{input} --job {job} --group-by {group_by} --id-by {id_by}{skip} --out {} --data {}",
+            "lockstep pipeline{input} {task} --format {format} --on-poison {on_poison} --group-by {group_by} \
+             --id-by {id_by}{skip} --out {} --data {}",
             self.out.display(),
             self.data.display()
         )
+    }
+
+    /// The job whose demands lines must meet before they are sent.
+    pub(super) fn demands(&self) -> Option<JobKind> {
+        demands(&self.step)
     }
 
     /// Starts the broker's process on a socket that this process keeps.
@@ -110,7 +125,15 @@ impl Run {
             message_retention: Some(FORTNIGHT),
             ..QueueAttributes::default()
         };
-        Ok(client.create_queue(QUEUE, attributes).await?.queue_generation)
+        let generation = client.create_queue(QUEUE, attributes.clone()).await?.queue_generation;
+        if self.step.on_poison == OnPoison::Dlq {
+            client.create_queue(DEAD_LETTERS, attributes).await?;
+            let max_receive_count = self.args.max_receives;
+            let policy = RedrivePolicy::To { dead_letter_queue: DEAD_LETTERS.to_owned(), max_receive_count };
+            let attributes = QueueAttributes { redrive_policy: Some(policy), ..QueueAttributes::default() };
+            client.set_queue_attributes(QUEUE, attributes).await?;
+        }
+        Ok(generation)
     }
 
     /// The settings of the pool; with chaos its claims are small, so that there is more to interrupt.
@@ -120,16 +143,34 @@ impl Run {
             group_by: self.args.group_by.to_string(),
             id_by: self.args.id_by.to_string(),
             skip_bad: self.args.skip_bad,
+            checked: matches!(self.step.task, Task::Mapper(_)) || self.demands().is_some(),
         };
         let source = Source { queue: QUEUE.to_owned(), queue_generation: generation, reader: READER.to_owned() };
-        let step = StepSpec::new(self.job.into(), self.out.clone());
         let workers = usize::try_from(self.args.workers).expect("at most 32");
-        let mut settings = PoolSettings::new(endpoint.to_owned(), source, step, serde_json::to_value(facts)?, workers);
+        let (step, facts) = (self.step.clone(), serde_json::to_value(facts)?);
+        let mut settings = PoolSettings::new(endpoint.to_owned(), source, step, facts, workers);
+        settings.guard = guard::words()?;
         if self.args.chaos {
             settings.claim.max_messages = 100;
             settings.claim.min_messages = 10;
         }
         Ok(settings)
+    }
+}
+
+fn step(args: &PipelineArgs, out: &Path) -> anyhow::Result<StepSpec> {
+    let task = args.mapper.clone().map_or(Task::Job(args.job), Task::Mapper);
+    let mut step = StepSpec::new(task, out.to_owned());
+    (step.format, step.on_poison, step.limits.seconds) = (args.format, args.on_poison, args.time_limit);
+    step.check().map_err(|fault| Usage(fault.to_string()))?;
+    Ok(step)
+}
+
+/// Where poison is set aside it must get there: only a step that would fail on it turns it away before.
+fn demands(step: &StepSpec) -> Option<JobKind> {
+    match (&step.task, step.on_poison) {
+        (Task::Job(job), OnPoison::Fail) => Some(*job),
+        (Task::Job(_), OnPoison::Dlq | OnPoison::Park) | (Task::Mapper(_), _) => None,
     }
 }
 

@@ -26,6 +26,19 @@ pub(crate) struct Compared {
     pub(crate) first_violation: Option<String>,
 }
 
+impl Compared {
+    /// Both together; the first violation of the first.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            lost: self.lost.max(other.lost),
+            duplicated: self.duplicated + other.duplicated,
+            out_of_order: self.out_of_order + other.out_of_order,
+            foreign: self.foreign + other.foreign,
+            first_violation: self.first_violation.or(other.first_violation),
+        }
+    }
+}
+
 /// Compares lines as they come with what is expected.
 pub(crate) struct Comparison {
     places: HashMap<[u8; 16], VecDeque<usize>>,
@@ -117,6 +130,10 @@ pub(crate) struct Verdict {
     pub(crate) turned_away: u64,
     /// Messages that the published files stand for.
     pub(crate) processed: u64,
+    /// Messages that could not be processed and are in the dead-letter queue.
+    pub(crate) dead_lettered: u64,
+    /// Messages that wait in parked groups.
+    pub(crate) parked: u64,
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
     pub(crate) out_of_order: u64,
@@ -131,16 +148,21 @@ pub(crate) struct Counts {
     pub(crate) distinct: u64,
     pub(crate) accepted: u64,
     pub(crate) processed: u64,
+    pub(crate) dead_lettered: u64,
+    pub(crate) parked: u64,
 }
 
 impl Verdict {
     pub(crate) fn new(counts: Counts, compared: Compared) -> Self {
-        let Counts { sent, distinct, accepted, processed } = counts;
-        let unprocessed = accepted.saturating_sub(processed);
+        let Counts { sent, distinct, accepted, processed, dead_lettered, parked } = counts;
+        let told = processed + dead_lettered + parked;
+        let unprocessed = accepted.saturating_sub(told);
         let violation = compared.first_violation.or_else(|| {
             (accepted != distinct)
                 .then(|| format!("the broker accepted {accepted} messages, the input holds {distinct} different ones"))
-                .or_else(|| (processed != accepted).then(|| format!("{accepted} accepted, but {processed} processed")))
+                .or_else(|| {
+                    (told != accepted).then(|| format!("{accepted} accepted, but {told} processed or set aside"))
+                })
         });
         Self {
             ok: violation.is_none(),
@@ -148,8 +170,10 @@ impl Verdict {
             accepted,
             turned_away: sent.saturating_sub(accepted),
             processed,
+            dead_lettered,
+            parked,
             lost: compared.lost.max(unprocessed),
-            duplicated: compared.duplicated.max(processed.saturating_sub(accepted)),
+            duplicated: compared.duplicated.max(told.saturating_sub(accepted)),
             out_of_order: compared.out_of_order,
             violation,
         }
@@ -158,14 +182,17 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |count: u64, what: &str| if count > 0 { format!(", {what} {count}") } else { String::new() };
+        let aside = named(self.dead_lettered, "dead-lettered") + &named(self.parked, "parked");
         write!(
             f,
-            "{}: sent {}, accepted {}, turned away {}, processed {}, lost {}, duplicated {}, out of order {}",
+            "{}: sent {}, accepted {}, turned away {}, processed {}{}, lost {}, duplicated {}, out of order {}",
             if self.ok { "ok" } else { "failed" },
             self.sent,
             self.accepted,
             self.turned_away,
             self.processed,
+            aside,
             self.lost,
             self.duplicated,
             self.out_of_order
@@ -206,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_count_that_does_not_fit_is_no_ok() {
-        let counts = Counts { sent: 5, distinct: 4, accepted: 4, processed: 3 };
+        let counts = Counts { sent: 5, distinct: 4, accepted: 4, processed: 3, dead_lettered: 0, parked: 0 };
         let verdict = Verdict::new(counts, Compared::default());
         assert!(!verdict.ok && verdict.lost == 1);
         let verdict = Verdict::new(Counts { processed: 4, ..counts }, Compared::default());
@@ -214,5 +241,7 @@ mod tests {
             verdict.to_string(),
             "ok: sent 5, accepted 4, turned away 1, processed 4, lost 0, duplicated 0, out of order 0"
         );
+        let verdict = Verdict::new(Counts { dead_lettered: 1, ..counts }, Compared::default());
+        assert!(verdict.ok && verdict.to_string().contains("processed 3, dead-lettered 1, lost 0"), "{verdict}");
     }
 }

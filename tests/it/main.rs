@@ -17,5 +17,6 @@ mod load;
 mod pipeline;
 mod power;
 mod security;
+mod streaming;
 mod streams;
 mod world;

@@ -34,7 +34,7 @@ pub struct Plan {
 }
 
 const USAGE: &str = "a step is Jar command-runner.jar with Args [hadoop-streaming, -mapper, CMD, -input, QUEUE, -output, \
-    DIR] or [lockstep, --job, transcript|reply-pairs, --input, QUEUE, --output, DIR]";
+    DIR] or [lockstep, --job, transcript|reply-pairs|count, --input, QUEUE, --output, DIR]";
 
 impl Plan {
     /// Understands a jar and its arguments, and checks what can be known before anything runs.

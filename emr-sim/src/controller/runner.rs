@@ -188,7 +188,8 @@ async fn open(ground: &Ground, plan: &Plan, log: &StepLog) -> Result<Opened, Sto
     };
     let source =
         Source { queue: plan.queue.clone(), queue_generation: queue.queue_generation, reader: plan.reader.clone() };
-    let settings = PoolSettings::new(ground.endpoint.clone(), source, plan.step.clone(), super::step_facts(), 1);
+    let mut settings = PoolSettings::new(ground.endpoint.clone(), source, plan.step.clone(), super::step_facts(), 1);
+    settings.guard.clone_from(&ground.guard);
     let launcher = ProcessLauncher::new(ground.program.clone(), ground.arguments.clone()).with_stderr(log.stderr());
     let opened = Pool::open(port.clone(), settings, Arc::new(launcher)).await;
     let (pool, handle) = opened.map_err(|error| Stop::Failed(reason(&error), error.to_string()))?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Job, JobError, JobMessage, StateChange};
 use crate::digest::sha256_hex;
+use crate::rows::Rows;
 
 /// A conversation id of up to so many bytes is its own state key; a key has at most 256 characters (B1), and pointers
 /// to spilled values must fit beside the keys in one Commit.
@@ -79,7 +80,7 @@ impl Job for ReplyPairs {
         Ok(())
     }
 
-    fn message(&mut self, message: &JobMessage<'_>, lines: &mut Vec<u8>) -> Result<u64, JobError> {
+    fn message(&mut self, message: &JobMessage<'_>, rows: &mut Rows) -> Result<(), JobError> {
         let body = parse(message.body).map_err(|why| JobError::message(message, why))?;
         let conversation =
             self.conversations.entry((message.group.to_owned(), key(&body.conversation_id))).or_default();
@@ -91,15 +92,14 @@ impl Job for ReplyPairs {
                 context: &conversation.turns,
                 reply: &body.text,
             };
-            serde_json::to_writer(&mut *lines, &pair).expect("strings and numbers are always JSON");
-            lines.push(b'\n');
+            rows.push(message.group, &serde_json::to_vec(&pair).expect("strings and numbers are always JSON"));
         }
         conversation.turns.push(Turn { sender: body.sender, text: body.text });
         conversation.changed = true;
-        Ok(u64::from(is_reply))
+        Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<StateChange> {
+    fn finish(self: Box<Self>, _: &mut Rows) -> Vec<StateChange> {
         let changed = self.conversations.into_iter().filter(|(_, conversation)| conversation.changed);
         changed
             .map(|((group, key), conversation)| StateChange {
@@ -126,7 +126,7 @@ mod tests {
     /// Runs the job over `messages` cut into claims at `cuts`, carrying the state as the broker would.
     fn run_in_claims(messages: &[(&str, Vec<u8>)], size: usize) -> Vec<u8> {
         let mut stored: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
-        let mut lines = Vec::new();
+        let mut rows = Rows::default();
         for claim in messages.chunks(size) {
             let mut job = JobKind::ReplyPairs.start();
             for ((group, key), value) in &stored {
@@ -136,13 +136,13 @@ mod tests {
             }
             for (group, body) in claim {
                 let message = JobMessage { message_id: "m", sequence_number: 1, group, body };
-                job.message(&message, &mut lines).unwrap();
+                job.message(&message, &mut rows).unwrap();
             }
-            for change in job.finish() {
+            for change in job.finish(&mut rows) {
                 stored.insert((change.group, change.key), change.value.unwrap());
             }
         }
-        lines
+        rows.bytes().to_vec()
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_message_without_its_fields_is_an_error_that_names_it() {
         let message = JobMessage { message_id: "m-9", sequence_number: 9, group: "g", body: br#"{"turn":1}"# };
-        let error = ReplyPairs::default().message(&message, &mut Vec::new()).unwrap_err().to_string();
+        let error = ReplyPairs::default().message(&message, &mut Rows::default()).unwrap_err().to_string();
         assert!(error.contains("m-9") && error.contains("sequence number 9"), "{error}");
     }
 

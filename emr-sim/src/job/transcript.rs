@@ -4,6 +4,7 @@
 use serde::de::IgnoredAny;
 
 use super::{Job, JobError, JobMessage, StateChange};
+use crate::rows::Rows;
 
 /// A run of the job; it has nothing to remember.
 pub(super) struct Transcript;
@@ -27,14 +28,13 @@ impl Job for Transcript {
         })
     }
 
-    fn message(&mut self, message: &JobMessage<'_>, lines: &mut Vec<u8>) -> Result<u64, JobError> {
+    fn message(&mut self, message: &JobMessage<'_>, rows: &mut Rows) -> Result<(), JobError> {
         check(message.body).map_err(|why| JobError::message(message, why))?;
-        lines.extend_from_slice(message.body);
-        lines.push(b'\n');
-        Ok(1)
+        rows.push(message.group, message.body);
+        Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<StateChange> {
+    fn finish(self: Box<Self>, _: &mut Rows) -> Vec<StateChange> {
         Vec::new()
     }
 }
@@ -49,16 +49,16 @@ mod tests {
 
     #[test]
     fn a_body_comes_out_byte_for_byte() {
-        let mut lines = Vec::new();
+        let mut rows = Rows::default();
         let body = br#"{"b": 1.0,  "a":"\u00e4","b":2}"#;
-        assert_eq!(Transcript.message(&message(body), &mut lines), Ok(1));
-        assert_eq!(lines, [&body[..], b"\n"].concat());
+        assert_eq!(Transcript.message(&message(body), &mut rows), Ok(()));
+        assert_eq!(rows.bytes(), [&body[..], b"\n"].concat());
     }
 
     #[test]
     fn a_body_that_is_no_line_of_json_is_an_error_that_names_the_message() {
         for body in [&b"{\"a\":\n1}"[..], b"[1]", b"hello", b"{\"a\":1} {}", b"\xff"] {
-            let error = Transcript.message(&message(body), &mut Vec::new()).unwrap_err().to_string();
+            let error = Transcript.message(&message(body), &mut Rows::default()).unwrap_err().to_string();
             assert!(error.contains("m-7") && error.contains("sequence number 7"), "{error}");
         }
     }

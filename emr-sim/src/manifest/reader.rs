@@ -2,14 +2,21 @@
 //! trusted only after its length and digest were checked. Needs no broker and takes no lock; it never writes but for the
 //! joined file, which is derived and never trusted (B9).
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{Header, parse, path_in, read_file};
+use crate::attempt::{Attempt, AttemptPart};
+use crate::compact::{Joints, Piece, piece_of};
 use crate::digest::{Hasher, sha256_hex};
+use crate::encoding::decode;
+use crate::inputs::{self, GroupInputs};
+use crate::job::{JobKind, Total};
 use crate::record::ManifestLine;
 use crate::sink::{SinkError, sync_directory};
+use crate::step::Task;
 
 /// Why an output cannot be trusted.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +56,7 @@ pub struct Output {
     out: PathBuf,
     header: Header,
     lines: Vec<ManifestLine>,
+    joints: Joints,
 }
 
 /// A published file whose length and digest were checked.
@@ -56,7 +64,7 @@ pub struct Output {
 pub struct VerifiedFile {
     /// Its manifest line.
     pub line: ManifestLine,
-    /// Its bytes: whole lines, each with its LF.
+    /// Its lines as plain JSON Lines, each with its LF, whatever the file's form.
     pub bytes: Vec<u8>,
 }
 
@@ -94,7 +102,10 @@ impl Output {
         let parsed = parse(&bytes).map_err(bad)?;
         match parsed.bad {
             Some(line) if !line.torn => Err(bad(format!("line {}: {}", line.number, line.why))),
-            Some(_) | None => Ok(Self { out: out.to_owned(), header: parsed.header, lines: parsed.lines }),
+            Some(_) | None => {
+                let joints = Joints::read(out)?;
+                Ok(Self { out: out.to_owned(), header: parsed.header, lines: parsed.lines, joints })
+            }
         }
     }
 
@@ -118,21 +129,79 @@ impl Output {
 
     fn verified(&self, line: &ManifestLine) -> Result<VerifiedFile, OutputError> {
         let record = &line.record;
-        let path = self.out.join(&record.file);
-        let bytes = fs::read(&path).map_err(SinkError::at("read", &path))?;
         let damaged = |why| OutputError::Damaged { commit: line.commit, file: record.file.clone(), why };
-        if bytes.len() as u64 != record.length {
-            return Err(damaged(format!("it has {} bytes, not {}", bytes.len(), record.length)));
-        }
-        let digest = sha256_hex(&bytes);
-        if digest != record.sha256 {
-            return Err(damaged(format!("its SHA-256 is {digest}, not {}", record.sha256)));
-        }
+        let Some((_, AttemptPart::Output(format))) = Attempt::parse_path(&record.file, &self.header.identity()) else {
+            return Err(damaged("it is no output file".to_owned()));
+        };
+        let bytes = self.piece(line, Piece::Output)?.unwrap_or_default();
+        let bytes = decode(format, &bytes).map_err(|error| damaged(error.to_string()))?;
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         if lines != record.lines || bytes.last().is_some_and(|last| *last != b'\n') {
             return Err(damaged(format!("it does not hold {} whole lines", record.lines)));
         }
+        if record.content.as_ref().is_some_and(|content| *content != sha256_hex(&bytes)) {
+            return Err(damaged("its lines are not those that were committed".to_owned()));
+        }
         Ok(VerifiedFile { line: line.clone(), bytes })
+    }
+
+    /// Reads a file of a commit, wherever it lies, and checks that it is what was committed; `None` when the commit has
+    /// no such file.
+    pub(crate) fn piece(&self, line: &ManifestLine, piece: Piece) -> Result<Option<Vec<u8>>, OutputError> {
+        let identity = self.header.identity();
+        let Some((file, length, sha256)) = piece_of(line, piece, &identity) else { return Ok(None) };
+        let all = (self.lines.as_slice(), &identity);
+        let bytes = match self.joints.bytes(&self.out, all, line.commit, piece)? {
+            Some(bytes) => bytes,
+            None => {
+                let path = self.out.join(&file);
+                match fs::read(&path) {
+                    Ok(bytes) => bytes,
+                    // Somebody may have joined it since the list was read.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        let joined = Joints::read(&self.out)?.bytes(&self.out, all, line.commit, piece)?;
+                        joined.ok_or_else(|| SinkError::at("read", &path)(error))?
+                    }
+                    Err(error) => return Err(SinkError::at("read", &path)(error).into()),
+                }
+            }
+        };
+        let damaged = |why| OutputError::Damaged { commit: line.commit, file, why };
+        if bytes.len() as u64 != length {
+            return Err(damaged(format!("it has {} bytes, not {length}", bytes.len())));
+        }
+        match sha256_hex(&bytes) {
+            digest if digest == sha256 => Ok(Some(bytes)),
+            digest => Err(damaged(format!("its SHA-256 is {digest}, not {sha256}"))),
+        }
+    }
+
+    /// Which messages a published file stands for, and which were set aside; `None` where the output alone shows it.
+    ///
+    /// # Errors
+    /// [`OutputError::Damaged`] when the file that says so is not what was committed; disk errors.
+    pub fn inputs(&self, line: &ManifestLine) -> Result<Option<Vec<GroupInputs>>, OutputError> {
+        let Some(bytes) = self.piece(line, Piece::Inputs)? else { return Ok(None) };
+        let damaged = |why| OutputError::Damaged { commit: line.commit, file: line.record.file.clone(), why };
+        inputs::parse(&bytes).map(Some).map_err(damaged)
+    }
+
+    /// The job `count` goes on counting: the last line of a group is its total. By group, each with its LF.
+    fn last_totals(&self) -> Result<BTreeMap<String, Vec<u8>>, OutputError> {
+        let mut totals = BTreeMap::new();
+        for published in self.verified_files() {
+            let published = published?;
+            for line in published.lines() {
+                let damaged = |why| OutputError::Damaged {
+                    commit: published.line.commit,
+                    file: published.line.record.file.clone(),
+                    why,
+                };
+                let total = Total::parse(line).map_err(damaged)?;
+                totals.insert(total.group, [line, b"\n"].concat());
+            }
+        }
+        Ok(totals)
     }
 
     /// Joins the published files in manifest order into `OUT/<job>.jsonl`: written beside it, synced, renamed. The file
@@ -147,17 +216,24 @@ impl Output {
         let mut file = BufWriter::new(file);
         let mut hasher = Hasher::default();
         let (mut lines, mut length) = (0, 0);
-        for published in self.verified_files() {
-            let published = published?;
-            file.write_all(&published.bytes).map_err(SinkError::at("write", &draft))?;
-            hasher.update(&published.bytes);
-            lines += published.line.record.lines;
-            length += published.line.record.length;
+        let mut write = |bytes: &[u8]| {
+            hasher.update(bytes);
+            lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            length += bytes.len() as u64;
+            file.write_all(bytes).map_err(SinkError::at("write", &draft))
+        };
+        if self.header.task == Task::Job(JobKind::Count) {
+            self.last_totals()?.values().try_for_each(|line| write(line))?;
+        } else {
+            for published in self.verified_files() {
+                write(&published?.bytes)?;
+            }
         }
         let file = file.into_inner().map_err(|error| SinkError::at("write", &draft)(error.into_error()))?;
         file.sync_all().map_err(SinkError::at("sync", &draft))?;
         fs::rename(&draft, &path).map_err(SinkError::at("rename to", &path))?;
         sync_directory(&self.out)?;
-        Ok(Joined { path, files: self.lines.len() as u64, lines, length, sha256: hasher.finish() })
+        let files = self.lines.len() as u64;
+        Ok(Joined { path, files, lines, length, sha256: hasher.finish() })
     }
 }

@@ -27,7 +27,8 @@ fn facts() -> RunFacts {
 /// Writes the file of a commit and answers its record.
 fn record(out: &Path, commit: u64) -> Record {
     let attempt = Attempt::new(commit, commit + 10);
-    let mut file = Sink::open(out, &identity()).unwrap().create(&attempt, AttemptPart::Output).unwrap();
+    let mut file =
+        Sink::open(out, &identity()).unwrap().create(&attempt, AttemptPart::Output(Format::JsonLines)).unwrap();
     file.write(format!("{{\"n\":{commit}}}\n").as_bytes()).unwrap();
     let written = file.finish().unwrap();
     Record {
@@ -38,6 +39,7 @@ fn record(out: &Path, commit: u64) -> Record {
         sha256: written.sha256,
         messages: 1,
         lines: 1,
+        ..Record::default()
     }
 }
 

@@ -124,6 +124,8 @@ mod tests {
             reader_generation: 1,
             identity: Identity { journal_id: "j".into(), queue_generation: 1, reader_id: 1 },
             step: StepSpec::new(JobKind::Transcript.into(), "out".into()),
+            max_receives: 0,
+            guard: Vec::new(),
             worker: "w0".into(),
             patience_seconds: 1,
         }

@@ -19,6 +19,7 @@ use crate::manifest::{
 };
 use crate::port::{OpenedReader, Patience, Port, PortError, ReaderCommit, ReaderRef, Reason, ValuesPage};
 use crate::record::{self, Record};
+use crate::step::OnPoison;
 
 /// A pool whose reader is open and whose folder is in order: messages may be sent, and it may be run.
 pub struct Pool<P: Port> {
@@ -45,6 +46,7 @@ impl<P: Port> Pool<P> {
         let Source { queue, queue_generation, reader } = settings.source.clone();
         let mut reader = ReaderRef { queue, queue_generation, reader, reader_generation: 0 };
         refuse_early(&port, patience, &reader, &folder).await?;
+        let max_receives = max_receives(&port, patience, &reader, settings.step.on_poison).await?;
         let instance = uuid::Uuid::new_v4().to_string();
         let opened = patience
             .ask(|| port.open_reader(&reader.queue, reader.queue_generation, &reader.reader, &instance))
@@ -57,7 +59,7 @@ impl<P: Port> Pool<P> {
             records: records(&port, patience, &reader).await?,
         };
         let publisher = set_right(&port, &settings, &reader, folder, &broker).await?;
-        Ok(Self::new(port, settings, launcher, reader, opened, publisher))
+        Ok(Self::new(port, settings, launcher, reader, (opened, max_receives), publisher))
     }
 
     fn new(
@@ -65,7 +67,7 @@ impl<P: Port> Pool<P> {
         settings: PoolSettings,
         launcher: std::sync::Arc<dyn WorkerLauncher>,
         reader: ReaderRef,
-        opened: OpenedReader,
+        (opened, max_receives): (OpenedReader, u32),
         publisher: Publisher<P>,
     ) -> (Self, PoolHandle) {
         let progress = Progress {
@@ -78,7 +80,7 @@ impl<P: Port> Pool<P> {
         };
         let (requests, said) = mpsc::unbounded_channel::<Request>();
         let (progress, shown) = watch::channel(progress);
-        let run = Run::new(Start { port, settings, launcher, reader, opened, publisher, said, progress });
+        let run = Run::new(Start { port, settings, launcher, reader, opened, max_receives, publisher, said, progress });
         (Self { run }, PoolHandle { requests, progress: shown })
     }
 
@@ -158,6 +160,26 @@ async fn refuse_early<P: Port>(
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// How often a message is tried before it is dead-lettered: the queue says it, and must have somewhere to put it.
+async fn max_receives<P: Port>(
+    port: &P,
+    patience: Patience,
+    reader: &ReaderRef,
+    on_poison: OnPoison,
+) -> Result<u32, PoolError> {
+    if on_poison != OnPoison::Dlq {
+        return Ok(0);
+    }
+    let queue = patience.ask(|| port.describe_queue(reader)).await?;
+    queue.max_receive_count.ok_or_else(|| {
+        let name = &reader.queue;
+        PoolError::Settings(format!(
+            "the policy dlq wants a dead-letter queue, and {name} has none: \
+             lockstep queue set {name} --dead-letter-queue QUEUE --max-receives 5"
+        ))
+    })
 }
 
 async fn recorded_header<P: Port>(

@@ -17,7 +17,6 @@ use super::work::OpenClaims;
 use super::{PoolError, PoolSettings, Progress, Request, Summary, WorkerLauncher};
 use crate::identity::Identity;
 use crate::port::{Claimed, OpenedReader, Port, PortError, QueueState, ReaderRef, ReaderState};
-use crate::protocol::Assignment;
 use crate::worker::WorkerSettings;
 
 /// So long may idle workers take to end after their stdin did.
@@ -40,6 +39,7 @@ pub(super) struct Start<P> {
     pub(super) launcher: Arc<dyn WorkerLauncher>,
     pub(super) reader: ReaderRef,
     pub(super) opened: OpenedReader,
+    pub(super) max_receives: u32,
     pub(super) publisher: Publisher<P>,
     pub(super) said: mpsc::UnboundedReceiver<Request>,
     pub(super) progress: watch::Sender<Progress>,
@@ -76,7 +76,7 @@ pub(super) struct Run<P> {
 
 impl<P: Port> Run<P> {
     pub(super) fn new(start: Start<P>) -> Self {
-        let Start { port, settings, launcher, reader, opened, publisher, said, progress } = start;
+        let Start { port, settings, launcher, reader, opened, max_receives, publisher, said, progress } = start;
         let common = WorkerSettings {
             endpoint: settings.endpoint.clone(),
             queue: reader.queue.clone(),
@@ -84,6 +84,8 @@ impl<P: Port> Run<P> {
             reader_generation: reader.reader_generation,
             identity: opened.identity,
             step: settings.step.clone(),
+            max_receives,
+            guard: settings.guard.clone(),
             worker: String::new(),
             patience_seconds: settings.patience.as_secs(),
         };
@@ -199,8 +201,8 @@ impl<P: Port> Run<P> {
     async fn hand_out(&mut self) {
         while self.claims.has_waiting() {
             let Some(place) = self.crew.idle() else { return };
-            let Some((claim, previous_failed)) = self.claims.give() else { return };
-            self.crew.assign(place, Assignment { claim, previous_failed }).await;
+            let Some(assignment) = self.claims.give() else { return };
+            self.crew.assign(place, assignment).await;
         }
     }
 

@@ -3,8 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::protocol::Assignment;
+
 /// A claim fails so often, for reasons that another try might not meet, before the pool gives up.
 const FAILURES: u32 = 3;
+
+/// From the second on a claim is run in parts, and then its poison is set aside: so many do not happen.
+const SUSPICIONS: u32 = 6;
 
 /// So many workers may die over one claim in a row; a machine under chaos kills a few, a poisoned claim kills them all.
 const DEATHS: u32 = 20;
@@ -25,6 +30,8 @@ struct Entry {
     stage: Stage,
     failures: u32,
     deaths: u32,
+    /// Failures that its messages may be to blame for.
+    suspicions: u32,
 }
 
 /// The open claims by number.
@@ -43,15 +50,15 @@ impl OpenClaims {
     /// A claim that is open and held by no worker of this pool.
     pub(super) fn add(&mut self, number: u64, messages: u64) {
         let stage = Stage::Waits { previous_failed: false };
-        self.0.entry(number).or_insert(Entry { messages, stage, failures: 0, deaths: 0 });
+        self.0.entry(number).or_insert(Entry { messages, stage, failures: 0, deaths: 0, suspicions: 0 });
     }
 
-    /// Gives out the lowest waiting claim: (number, whether the worker before failed).
-    pub(super) fn give(&mut self) -> Option<(u64, bool)> {
+    /// Gives out the lowest waiting claim.
+    pub(super) fn give(&mut self) -> Option<Assignment> {
         self.0.iter_mut().find_map(|(number, entry)| match entry.stage {
             Stage::Waits { previous_failed } => {
                 entry.stage = Stage::Held;
-                Some((*number, previous_failed))
+                Some(Assignment { claim: *number, previous_failed, failures: entry.suspicions })
             }
             Stage::Held | Stage::Asked { .. } => None,
         })
@@ -72,6 +79,16 @@ impl OpenClaims {
         let count = |entry: &mut Entry| {
             entry.failures += 1;
             entry.failures >= FAILURES
+        };
+        self.0.get_mut(&number).is_some_and(count)
+    }
+
+    /// Counts a failure that its messages may be to blame for; true when it was one too many, after which nobody could
+    /// say which of them.
+    pub(super) fn suspected(&mut self, number: u64) -> bool {
+        let count = |entry: &mut Entry| {
+            entry.suspicions += 1;
+            entry.suspicions >= SUSPICIONS
         };
         self.0.get_mut(&number).is_some_and(count)
     }
@@ -109,13 +126,15 @@ mod tests {
         let mut claims = OpenClaims::default();
         claims.add(8, 1);
         claims.add(7, 1);
-        assert_eq!(claims.give(), Some((7, false)));
-        assert_eq!(claims.give(), Some((8, false)));
+        let given = |claim, previous_failed, failures| Some(Assignment { claim, previous_failed, failures });
+        assert_eq!(claims.give(), given(7, false, 0));
+        assert_eq!(claims.give(), given(8, false, 0));
         assert_eq!((claims.give(), claims.has_waiting()), (None, false));
+        assert!(!claims.suspected(7));
         assert!(claims.ask(7, true) && !claims.ask(9, true));
         assert_eq!(claims.give(), None, "the broker has not said yet that it is open");
         claims.still_open(7);
-        assert_eq!(claims.give(), Some((7, true)));
+        assert_eq!(claims.give(), given(7, true, 1));
         assert_eq!((claims.ended(7), claims.ended(7), claims.len()), (Some(1), None, 1));
     }
 

@@ -6,7 +6,7 @@ use lockstep_client::{BatchReader, ClaimAnswer, ClaimOptions, Client, Commit, Er
 
 use super::{
     ClaimCommit, ClaimContents, ClaimLimits, Claimed, ClaimedMessage, OpenClaim, OpenedReader, Port, PortError,
-    QueueState, ReaderCommit, ReaderRef, ReaderState, Reason, StoredValue, ValuesPage,
+    QueueState, ReaderCommit, ReaderRef, ReaderState, Reason, Rest, StoredValue, ValuesPage,
 };
 use crate::identity::Identity;
 
@@ -125,12 +125,18 @@ impl Port for ClientPort {
     }
 
     async fn commit_claim(&self, reader: &ReaderRef, commit: &ClaimCommit) -> Result<u64, PortError> {
-        let ClaimCommit { commit_id, number, epoch, record, values } = commit.clone();
+        let ClaimCommit { commit_id, number, epoch, record, values, outcomes } = commit.clone();
         let mut commit = Commit::new(commit_id, number, epoch).record(record);
         for change in values {
             commit = match change.value {
                 Some(value) => commit.set(change.group, change.key, value),
                 None => commit.remove(change.group, change.key),
+            };
+        }
+        for outcome in outcomes {
+            commit = match outcome.rest {
+                Rest::DeadLetterHead => commit.dead_letter_head(outcome.group, outcome.done_through),
+                Rest::Park => commit.park(outcome.group, outcome.done_through),
             };
         }
         Ok(self.reader(reader).commit(&commit).await?.commit_number)
@@ -184,6 +190,13 @@ impl Port for ClientPort {
     async fn describe_queue(&self, reader: &ReaderRef) -> Result<QueueState, PortError> {
         let described = self.0.describe_queue(&reader.queue).await?;
         let messages = described.messages_available + described.messages_in_flight + described.messages_claimed;
-        Ok(QueueState { queue_generation: described.queue_generation, messages })
+        let parked = match described.groups_parked {
+            0 => 0,
+            _ => self.0.list_parked_groups(&reader.queue).await?.iter().map(|group| group.messages).sum(),
+        };
+        let policy = described.attributes.and_then(|attributes| attributes.redrive_policy);
+        let max_receive_count =
+            policy.filter(|policy| !policy.dead_letter_queue.is_empty()).map(|policy| policy.max_receive_count);
+        Ok(QueueState { queue_generation: described.queue_generation, messages, parked, max_receive_count })
     }
 }

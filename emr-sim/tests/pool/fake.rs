@@ -1,14 +1,14 @@
 //! A broker in memory with the rules of B1, B6 and B9 that the pool leans on, and seeded loss of answers: a call may fail
 //! before or after it took effect. No journal, no network; crashes of the broker are not modelled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lockstep_emr_sim::identity::Identity;
 use lockstep_emr_sim::port::{
-    ClaimCommit, ClaimContents, ClaimLimits, Claimed, ClaimedMessage, OpenClaim, OpenedReader, Port, PortError,
-    QueueState, ReaderCommit, ReaderRef, ReaderState, Reason, StoredValue, ValuesPage,
+    ClaimCommit, ClaimContents, ClaimLimits, Claimed, ClaimedMessage, GroupOutcome, OpenClaim, OpenedReader, Port,
+    PortError, QueueState, ReaderCommit, ReaderRef, ReaderState, Reason, Rest, StoredValue, ValuesPage,
 };
 use lockstep_emr_sim::record;
 use tokio::sync::Notify;
@@ -20,8 +20,9 @@ pub(crate) struct Message {
     pub(crate) group: String,
     pub(crate) body: Vec<u8>,
     pub(crate) receives: u32,
+    pub(crate) dead_lettered: bool,
     claim: Option<u64>,
-    done: bool,
+    pub(crate) done: bool,
 }
 
 struct Claim {
@@ -52,6 +53,8 @@ pub(crate) struct State {
     pub(crate) reader: Option<Reader>,
     last_epoch: u64,
     reader_commits: BTreeMap<String, ReaderCommit>,
+    pub(crate) parked: BTreeSet<String>,
+    pub(crate) max_receive_count: Option<u32>,
     losses: Option<(fastrand::Rng, f64)>,
     pub(crate) down: bool,
     /// Another consumer holds the queue's messages until the queue was described so often.
@@ -76,6 +79,8 @@ impl FakeBroker {
             reader: None,
             last_epoch: 0,
             reader_commits: BTreeMap::new(),
+            parked: BTreeSet::new(),
+            max_receive_count: None,
             losses: None,
             down: false,
             held_for: 0,
@@ -89,7 +94,14 @@ impl FakeBroker {
     }
 
     pub(crate) fn send(&self, group: &str, body: &[u8]) {
-        let message = Message { group: group.into(), body: body.to_vec(), receives: 0, claim: None, done: false };
+        let message = Message {
+            group: group.into(),
+            body: body.to_vec(),
+            receives: 0,
+            dead_lettered: false,
+            claim: None,
+            done: false,
+        };
         self.state.lock().unwrap().messages.push(message);
         self.changed.notify_waiters();
     }
@@ -159,7 +171,7 @@ impl State {
             return chosen;
         }
         for (place, message) in self.messages.iter().enumerate() {
-            if message.done || held(&message.group) {
+            if message.done || held(&message.group) || self.parked.contains(&message.group) {
                 continue;
             }
             bytes += message.body.len() as u64;
@@ -234,9 +246,27 @@ impl State {
         reader.ended.insert(commit.number, Ended::Committed { commit: number, content: commit.clone() });
         let groups: Vec<_> = claim.messages.iter().map(|message| self.messages[*message].group.clone()).collect();
         assert!(commit.values.iter().all(|change| groups.contains(&change.group)), "a value outside the claim");
+        assert!(commit.outcomes.iter().all(|outcome| groups.contains(&outcome.group)), "an outcome outside the claim");
+        let mut letters = BTreeSet::new();
         for message in claim.messages {
             self.messages[message].claim = None;
             self.messages[message].done = true;
+            let of_group = |outcome: &&GroupOutcome| outcome.group == self.messages[message].group;
+            let Some(outcome) = commit.outcomes.iter().find(of_group) else { continue };
+            if outcome.done_through.is_some_and(|last| (message as u64) < last) {
+                continue;
+            }
+            match outcome.rest {
+                Rest::DeadLetterHead if letters.insert(outcome.group.clone()) => {
+                    assert!(self.max_receive_count.is_some(), "there is a dead-letter queue");
+                    self.messages[message].dead_lettered = true;
+                }
+                Rest::DeadLetterHead => self.messages[message].done = false,
+                Rest::Park => {
+                    self.messages[message].done = false;
+                    self.parked.insert(outcome.group.clone());
+                }
+            }
         }
         Ok(number)
     }
@@ -403,7 +433,10 @@ impl Port for FakeBroker {
         self.call(|state| {
             state.held_for = state.held_for.saturating_sub(1);
             let messages = state.messages.iter().filter(|message| !message.done).count() as u64;
-            Ok(QueueState { queue_generation: state.queue_generation, messages })
+            let parked = |message: &&Message| !message.done && state.parked.contains(&message.group);
+            let parked = state.messages.iter().filter(parked).count() as u64;
+            let max_receive_count = state.max_receive_count;
+            Ok(QueueState { queue_generation: state.queue_generation, messages, parked, max_receive_count })
         })
     }
 }

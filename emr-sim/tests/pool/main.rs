@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test that meets the unexpected may panic")]
 #![allow(clippy::cast_possible_truncation, reason = "made data is small")]
 
+mod compact;
 mod fake;
+mod poison;
+mod streaming;
 mod world;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -63,7 +66,7 @@ fn seeded_crashes(seed: u64, share: f64, budget: u32) -> (CrashPoints, Arc<Mutex
 async fn seeded_crashes_and_lost_answers_change_nothing_in_the_output() {
     let mut all = std::collections::BTreeMap::new();
     for seed in 0..40 {
-        let (job, one_group) = (JobKind::ALL[seed as usize % 2], seed % 4 >= 2);
+        let (job, one_group) = (JobKind::ALL[seed as usize % 3], seed % 4 >= 2);
         let broker = FakeBroker::new().with_losses(seed, 0.05);
         let out = tempfile::tempdir().unwrap();
         let messages = conversations(seed, 120, one_group);

@@ -1,5 +1,6 @@
 //! Pools over the fake broker: workers as tasks, made conversations, and the judgement on what was published.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use lockstep_emr_sim::attempt::Attempt;
 use lockstep_emr_sim::crash::CrashPoints;
-use lockstep_emr_sim::job::{JobKind, recompute_pairs};
+use lockstep_emr_sim::job::{JobKind, Total, recompute_pairs};
 use lockstep_emr_sim::manifest::Output;
 use lockstep_emr_sim::pool::{Launched, Pool, PoolError, PoolHandle, PoolSettings, Source, WorkerLauncher};
 use lockstep_emr_sim::record;
@@ -90,6 +91,7 @@ pub(crate) fn conversations(seed: u64, messages: usize, one_group: bool) -> Vec<
 /// What must be published, per group in order.
 fn expected(job: JobKind, messages: &[(String, Vec<u8>)], group: &str) -> Vec<Vec<u8>> {
     match job {
+        JobKind::Count => unreachable!("totals are judged by `judge_totals`"),
         JobKind::Transcript => messages.iter().filter(|(g, _)| g == group).map(|(_, body)| body.clone()).collect(),
         JobKind::ReplyPairs => {
             let pairs = recompute_pairs(messages.iter().map(|(g, body)| (g.as_str(), body.as_slice()))).unwrap();
@@ -98,8 +100,30 @@ fn expected(job: JobKind, messages: &[(String, Vec<u8>)], group: &str) -> Vec<Ve
     }
 }
 
+/// Judges the output of the job `count`: the totals of a group rise, and the last one is that of all its messages.
+pub(crate) fn judge_totals(out: &Path, messages: &[(String, Vec<u8>)]) {
+    let output = Output::open(out).unwrap();
+    let mut totals: BTreeMap<String, Total> = BTreeMap::new();
+    for file in output.verified_files() {
+        for line in file.unwrap().lines() {
+            let total = Total::parse(line).unwrap();
+            let earlier = totals.insert(total.group.clone(), total.clone());
+            assert!(earlier.is_none_or(|earlier| earlier.messages < total.messages), "{total:?}");
+        }
+    }
+    for (group, total) in &totals {
+        let bodies = messages.iter().filter(|(g, _)| g == group).map(|(_, body)| body.len() as u64);
+        assert_eq!((total.messages, total.bytes), (bodies.clone().count() as u64, bodies.sum()), "{group}");
+    }
+    assert_eq!(output.join().unwrap().lines as usize, totals.len(), "one line a group");
+}
+
 /// Judges a finished output: every group's lines complete, once, in order; nothing else; nothing left over.
 pub(crate) fn judge(out: &Path, broker: &FakeBroker, job: JobKind, messages: &[(String, Vec<u8>)], one_group: bool) {
+    judge_leftovers(out, broker);
+    if job == JobKind::Count {
+        return judge_totals(out, messages);
+    }
     let output = Output::open(out).unwrap();
     let mut lines = Vec::new();
     for file in output.verified_files() {
@@ -121,7 +145,11 @@ pub(crate) fn judge(out: &Path, broker: &FakeBroker, job: JobKind, messages: &[(
     }
     assert_eq!(lines.len(), total, "nothing extra");
     assert_eq!(output.join().unwrap().lines as usize, total);
+}
 
+/// Nothing is left over: every commit is in the manifest, every record removed, every other attempt swept.
+pub(crate) fn judge_leftovers(out: &Path, broker: &FakeBroker) {
+    let output = Output::open(out).unwrap();
     let state = broker.state.lock().unwrap();
     let reader = state.reader.as_ref().unwrap();
     assert_eq!(output.published_files().len() as u64, reader.commits);

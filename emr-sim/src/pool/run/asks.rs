@@ -68,7 +68,8 @@ impl<P: Port> Run<P> {
                     let (now, own) = (queue.queue_generation, self.reader.queue_generation);
                     return Err(PoolError::QueueGenerationChanged(format!("it is generation {now} now, not {own}")));
                 }
-                if queue.messages == 0 && reader.open_claims.is_empty() {
+                // Parked groups wait for somebody's word, not for this pool (B7).
+                if queue.messages <= queue.parked && reader.open_claims.is_empty() {
                     return Ok(Some(reader));
                 }
                 self.leftovers = true;
@@ -108,19 +109,21 @@ impl<P: Port> Run<P> {
     fn became(&mut self, number: u64, claimed: Result<Claimed, PortError>) -> Result<(), PoolError> {
         match claimed {
             Ok(Claimed::Open(_)) => self.claims.still_open(number),
-            Ok(Claimed::Committed) => self.committed(number),
+            Ok(Claimed::Committed) => self.committed(number, None),
             // Burnt by the operator's word: its messages went back and come again under another number.
             Ok(Claimed::Burnt | Claimed::Empty) => drop(self.claims.ended(number)),
             // It ended so long ago that only the records know how; the publisher reads those anyway.
-            Err(PortError::Refused { reason: Reason::OutcomeForgotten, .. }) => self.committed(number),
+            Err(PortError::Refused { reason: Reason::OutcomeForgotten, .. }) => self.committed(number, None),
             Err(error) => return Err(error.into()),
         }
         self.hurry_at_the_end();
         Ok(())
     }
 
-    pub(super) fn committed(&mut self, number: u64) {
+    /// `done`: how many of its messages, where a worker said so; else all are counted until the manifest is read.
+    pub(super) fn committed(&mut self, number: u64, done: Option<u64>) {
         if let Some(messages) = self.claims.ended(number) {
+            let messages = done.unwrap_or(messages);
             self.progress.send_modify(|progress| {
                 progress.commits += 1;
                 progress.messages_committed += messages;

@@ -7,6 +7,7 @@ use crate::pool::crew::{News, WorkerEvent};
 use crate::pool::publish::Task;
 use crate::port::{Port, Reason};
 use crate::protocol::{FailureKind, Report};
+use crate::step::OnPoison;
 
 /// So many workers in a row may end before they are ready.
 const FALSE_STARTS: u32 = 5;
@@ -25,9 +26,9 @@ impl<P: Port> Run<P> {
                 self.false_starts = 0;
                 self.crew.is_ready(place);
             }
-            News::Report(Report::Done { done, .. }) => {
+            News::Report(Report::Done { done, messages, .. }) => {
                 if self.crew.release(place, done).is_some() {
-                    self.committed(done);
+                    self.committed(done, Some(messages));
                     self.hurry_at_the_end();
                 }
             }
@@ -44,16 +45,27 @@ impl<P: Port> Run<P> {
             News::Report(Report::Failed { failed, kind, reason }) => {
                 if self.crew.release(place, failed).is_some() {
                     tracing::warn!(claim = failed, ?kind, %reason, "an attempt failed");
-                    if kind != FailureKind::Disk || self.claims.failed(failed) {
+                    if !self.may_be_tried_again(failed, kind) {
                         return Err(PoolError::Step { claim: failed, why: reason });
                     }
                     self.attempt_failed();
-                    self.ask_what_became(failed, true);
+                    // Where poison is taken out, the pool counts the tries: the queue's receives would count against
+                    // the messages behind it, which may come again several times (B7).
+                    let counts = self.settings.step.on_poison == OnPoison::Fail || kind == FailureKind::Disk;
+                    self.ask_what_became(failed, counts);
                 }
             }
             News::Ended(how) => self.worker_ended(place, &how)?,
         }
         Ok(())
+    }
+
+    fn may_be_tried_again(&mut self, claim: u64, kind: FailureKind) -> bool {
+        match (kind, self.settings.step.on_poison) {
+            (FailureKind::State, _) | (FailureKind::Job, OnPoison::Fail) => false,
+            (FailureKind::Disk, _) | (FailureKind::Mapper, OnPoison::Fail) => !self.claims.failed(claim),
+            (FailureKind::Job | FailureKind::Mapper, OnPoison::Dlq | OnPoison::Park) => !self.claims.suspected(claim),
+        }
     }
 
     fn worker_ended(&mut self, place: usize, how: &str) -> Result<(), PoolError> {

@@ -1,0 +1,125 @@
+//! Compaction of a published output: killed at any point it is the old one or the new one, every commit still proves
+//! itself by its own digest, and the pool goes on behind it.
+
+use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
+
+use lockstep_emr_sim::compact::{CompactError, compact, compact_with};
+use lockstep_emr_sim::crash::{CrashPoint, CrashPoints};
+use lockstep_emr_sim::format::Format;
+use lockstep_emr_sim::job::JobKind;
+use lockstep_emr_sim::manifest::{Output, OutputError, OutputLock};
+use lockstep_emr_sim::step::OnPoison;
+
+use crate::fake::FakeBroker;
+use crate::world::{conversations, open, settings};
+
+/// Publishes messages as many small files; answers the broker.
+async fn publish(broker: &FakeBroker, out: &Path, format: Format, messages: &[(String, Vec<u8>)]) {
+    for (group, body) in messages {
+        broker.send(group, body);
+    }
+    let mut settings = settings(out, JobKind::ReplyPairs);
+    settings.step.format = format;
+    // With this policy every commit has inputs as well.
+    settings.step.on_poison = OnPoison::Park;
+    let (pool, handle) = open(broker, settings).await.unwrap();
+    handle.no_more_messages();
+    pool.run().await.unwrap();
+}
+
+/// All that a reader sees: lines and inputs, commit by commit.
+fn seen(out: &Path) -> Vec<(Vec<u8>, String)> {
+    let output = Output::open(out).unwrap();
+    let one = |file: Result<lockstep_emr_sim::manifest::VerifiedFile, OutputError>| {
+        let file = file.unwrap();
+        let inputs = output.inputs(&file.line).unwrap().unwrap();
+        (file.bytes, format!("{inputs:?}"))
+    };
+    output.verified_files().map(one).collect()
+}
+
+fn files(out: &Path) -> usize {
+    let folder = out.join(Output::open(out).unwrap().header().identity().folder());
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_files_become_few_and_nothing_else_changes() {
+    for format in [Format::JsonLines, Format::Gzip, Format::Zstd] {
+        let (broker, out) = (FakeBroker::new(), tempfile::tempdir().unwrap());
+        publish(&broker, out.path(), format, &conversations(3, 100, false)).await;
+        let (before, manifest) = (seen(out.path()), std::fs::read(out.path().join("manifest.jsonl")).unwrap());
+        let many = before.len();
+        let done = compact(out.path(), 1 << 20).unwrap();
+        assert_eq!((done.commits as usize, done.files_before as usize, done.files_after), (many, many, 1));
+        assert_eq!((seen(out.path()), files(out.path())), (before, 2), "one of lines, one of inputs");
+        assert_eq!(std::fs::read(out.path().join("manifest.jsonl")).unwrap(), manifest, "the promise is untouched");
+        // The pool goes on behind it, and so does the next compaction.
+        let more = conversations(4, 50, false);
+        publish(&broker, out.path(), format, &more).await;
+        let before = seen(out.path());
+        assert!(before.len() > many);
+        compact(out.path(), 1 << 20).unwrap();
+        assert_eq!((seen(out.path()), files(out.path())), (before.clone(), 2));
+        compact(out.path(), 4_000).unwrap();
+        assert_eq!(seen(out.path()), before, "another size makes other files");
+        assert_eq!(Output::open(out.path()).unwrap().join().unwrap().files as usize, before.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_point_it_is_the_old_output_or_the_new_one() {
+    let (broker, out) = (FakeBroker::new(), tempfile::tempdir().unwrap());
+    publish(&broker, out.path(), Format::Gzip, &conversations(5, 120, false)).await;
+    let before = seen(out.path());
+    let mut points = std::collections::BTreeSet::new();
+    for at in 0.. {
+        // Another size each time, so that there is always something to do.
+        let size = 1_000 + (at * 517) % 6_000;
+        let left = std::sync::atomic::AtomicU64::new(at % 40);
+        let died = std::sync::Arc::new(std::sync::Mutex::new(None));
+        let seen_dying = std::sync::Arc::clone(&died);
+        let crash = CrashPoints::new(move |point, _| {
+            let dies = left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err();
+            if dies {
+                *seen_dying.lock().unwrap() = Some(point);
+            }
+            dies
+        });
+        let ended = compact_with(out.path(), size, &crash);
+        assert_eq!(seen(out.path()), before, "killed at {:?}", died.lock().unwrap());
+        points.extend(*died.lock().unwrap());
+        match ended {
+            Err(CompactError::Killed(_)) => {}
+            Ok(_) if at >= 80 => break,
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert!(at < 400);
+    }
+    let all = [CrashPoint::CompactFile, CrashPoint::CompactList, CrashPoint::CompactRemove];
+    assert_eq!(points.into_iter().collect::<Vec<_>>(), all);
+    compact(out.path(), 1 << 20).unwrap();
+    assert_eq!((seen(out.path()), files(out.path())), (before, 2), "the leftovers of the dead are gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_in_a_joined_file_is_found_and_a_folder_in_use_is_refused() {
+    let (broker, out) = (FakeBroker::new(), tempfile::tempdir().unwrap());
+    assert!(matches!(compact(out.path(), 1 << 20), Err(CompactError::Output(OutputError::NoManifest { .. }))));
+    publish(&broker, out.path(), Format::JsonLines, &conversations(6, 40, false)).await;
+    let lock = OutputLock::take(out.path()).unwrap();
+    assert!(compact(out.path(), 1 << 20).unwrap_err().to_string().contains("in use"));
+    drop(lock);
+    compact(out.path(), 1 << 20).unwrap();
+    let folder = out.path().join(Output::open(out.path()).unwrap().header().identity().folder());
+    let joined = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let joined = joined.filter(|path| path.extension().unwrap() == "jsonl").collect::<Vec<_>>();
+    let mut bytes = std::fs::read(&joined[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&joined[0], bytes).unwrap();
+    let damaged = Output::open(out.path()).unwrap().verified_files().filter(Result::is_err).count();
+    assert_eq!(damaged, 1, "the commit whose bytes they are, and no other");
+}
