@@ -288,3 +288,14 @@ fn what_cannot_be_is_refused_in_emrs_words_with_the_way_out() {
     );
     assert!(code == 3 && err.contains("lockstep serve"), "{err}");
 }
+
+#[test]
+fn a_broker_with_tokens_runs_nobodys_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, format!("one {}\n", "0".repeat(64))).unwrap();
+    let broker = BrokerProcess::start_with(&folder.path().join("data"), &["--tokens", path(&tokens)]);
+    let list = lockstep(&["--endpoint", &broker.endpoint, "emr", "cluster", "list"]).output().unwrap();
+    let (code, _, err) = ended(&list);
+    assert!(code == 1 && err.contains("loopback") && err.contains("tokens"), "{code} {err}");
+}
