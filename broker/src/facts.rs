@@ -164,5 +164,8 @@ fn figure(event: &Event, engine: &Engine) -> Option<(QueueGeneration, Kind, u64)
 /// Whether something may be due right after an event that was not before: messages that a claim gave back, or that a
 /// shorter retention ends, are judged at once (B8, R9).
 pub(crate) fn may_unsettle(event: &Event) -> bool {
+    if let Event::ClaimCommitted { outcomes, .. } = event {
+        return !outcomes.returned.is_empty();
+    }
     matches!(event, Event::ClaimBurnt { .. } | Event::ReaderDropped { .. } | Event::QueueChanged { .. })
 }

@@ -2,17 +2,17 @@
 //! known here, nor what they should be.
 
 use bytes::Bytes;
-use lockstep_broker::{Failure, Handle, NewCommit, NewMessage, NewOutput, NewTarget, NewValue};
+use lockstep_broker::{Failure, Handle, NewCommit, NewMessage, NewOutput, NewSession, NewTarget, NewValue};
 use lockstep_engine::{
     AttributeChanges, Rejected,
     command::{
-        Abandon, ChangeVisibility, Claim, Delete, OpenReader, PurgeQueue, QueueRef, ReaderRef, Receive,
-        SetQueueAttributes, StartMoveTask, TakeClaim,
+        Abandon, ChangeVisibility, Claim, Delete, GroupOutcome, OpenProducer, OpenReader, Park, PurgeQueue, QueueRef,
+        ReaderRef, Receive, Rest, SetQueueAttributes, StartMoveTask, TakeClaim, Unpark,
     },
     reply,
     words::{
         AttemptId, ClaimNumber, ContentDigest, DeduplicationId, Epoch, GroupId, Label, QueueGeneration, QueueName,
-        Receipt, SequenceNumber, ValueKey,
+        Receipt, SendNumber, SequenceNumber, ValueKey,
     },
 };
 
@@ -112,6 +112,9 @@ pub(crate) async fn perform(handle: Handle, ask: Ask) -> Answer {
         Ask::Claim { .. } | Ask::Take { .. } | Ask::Read { .. } | Ask::Abandon { .. } | Ask::Open { .. } => {
             of_readers(&handle, ask).await
         }
+        Ask::Delay { .. } | Ask::Move { .. } | Ask::Park { .. } | Ask::Unpark { .. } | Ask::Purge { .. } => {
+            of_queues(&handle, ask).await
+        }
         Ask::Commit { .. } | Ask::Finish { .. } | Ask::Values { .. } => commit(&handle, ask).await,
         ask => of_messages(&handle, ask).await,
     })
@@ -122,6 +125,17 @@ async fn of_messages(handle: &Handle, ask: Ask) -> Result<Answer, Failure> {
         Ask::Send { queue, entries } => {
             let messages = entries.iter().map(message).collect();
             Answer::Sent(outcomes(handle.send(queue_ref(queue), messages).await?, accepted))
+        }
+        Ask::OpenProducer { queue, producer, instance } => {
+            let (producer, instance) = (label("producer", producer), label("instance", instance));
+            let opened = handle.open_producer(OpenProducer { queue: queue_ref(queue), producer, instance }).await?;
+            Answer::Producer { epoch: opened.epoch.0, last: opened.last.0 }
+        }
+        Ask::Numbered { queue, producer, epoch, first, entries } => {
+            let messages = entries.iter().map(message).collect();
+            let (producer, epoch, first) = (label("producer", producer), Epoch(epoch), SendNumber(first));
+            let session = NewSession { producer, epoch, first };
+            Answer::Sent(outcomes(handle.send_numbered(queue_ref(queue), session, messages).await?, accepted))
         }
         Ask::Receive { queue, max, visibility, wait, attempt } => {
             let id = |number| AttemptId::parse(&format!("a{number}")).expect("a letter and a number are an id");
@@ -140,16 +154,6 @@ async fn of_messages(handle: &Handle, ask: Ask) -> Result<Answer, Failure> {
             let changed = handle.change_visibility(ChangeVisibility { queue: queue_ref(queue), entries }).await?;
             Answer::Changed(outcomes(changed, |visible_at| visible_at.0))
         }
-        Ask::Delay { queue, delay } => {
-            let changes = AttributeChanges { delay: Some(delay), ..AttributeChanges::default() };
-            handle.set_queue_attributes(SetQueueAttributes { queue: queue_ref(queue), changes }).await?;
-            Answer::Done
-        }
-        Ask::Move { queue, to, rate } => {
-            let command = StartMoveTask { source: queue_ref(queue), destination: to.map(queue_name), rate };
-            Answer::Moving(handle.start_move_task(command).await?.task.0)
-        }
-        Ask::Purge { queue } => Answer::Purged(handle.purge_queue(PurgeQueue { queue: queue_ref(queue) }).await?),
         Ask::Peek { queue } => {
             let peeked = handle.peek(queue_ref(queue), None, SequenceNumber(0), 1_000, 0).await?;
             let seen = peeked.iter().map(|peeked| Seen {
@@ -165,6 +169,30 @@ async fn of_messages(handle: &Handle, ask: Ask) -> Result<Answer, Failure> {
             let view = handle.describe_queue(queue_ref(queue)).await?;
             Answer::Counted(view.available + view.in_flight + view.claimed + view.delayed)
         }
+        ask => unreachable!("{ask:?} is asked elsewhere"),
+    })
+}
+
+async fn of_queues(handle: &Handle, ask: Ask) -> Result<Answer, Failure> {
+    Ok(match ask {
+        Ask::Delay { queue, delay } => {
+            let changes = AttributeChanges { delay: Some(delay), ..AttributeChanges::default() };
+            handle.set_queue_attributes(SetQueueAttributes { queue: queue_ref(queue), changes }).await?;
+            Answer::Done
+        }
+        Ask::Move { queue, to, rate } => {
+            let command = StartMoveTask { source: queue_ref(queue), destination: to.map(queue_name), rate };
+            Answer::Moving(handle.start_move_task(command).await?.task.0)
+        }
+        Ask::Park { queue, group: parked } => {
+            handle.park(Park { queue: queue_ref(queue), group: group(parked) }).await?;
+            Answer::Done
+        }
+        Ask::Unpark { queue, group: parked } => {
+            handle.unpark(Unpark { queue: queue_ref(queue), group: parked.map(group) }).await?;
+            Answer::Done
+        }
+        Ask::Purge { queue } => Answer::Purged(handle.purge_queue(PurgeQueue { queue: queue_ref(queue) }).await?),
         ask => unreachable!("{ask:?} is asked elsewhere"),
     })
 }
@@ -266,14 +294,25 @@ async fn commit(handle: &Handle, ask: Ask) -> Result<Answer, Failure> {
             let values = handle.read_values(reader(at), Some(group(of)), String::new(), String::new(), 10).await?;
             return Ok(Answer::Values(values.iter().map(|value| folded(&value.value)).collect()));
         }
-        Ask::Commit { reader: at, number, epoch, id, values, outputs } => {
+        Ask::Commit { reader: at, number, epoch, id, outcomes, values, outputs } => {
             let record = id.is_multiple_of(2).then(|| Bytes::from(format!("record of {id}")));
             let (number, epoch) = (ClaimNumber(number), Epoch(epoch));
             let value = |(of, value): (u64, Vec<u64>)| {
                 let text = value.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
                 NewValue { group: Some(group(of)), key: state_key(), value: Some(text.into()) }
             };
-            let target = NewTarget::Claim { reader: reader(at), number, epoch, record, outcomes: Vec::new() };
+            let rest = |rest| match rest {
+                history::Rest::Back => Rest::GivenBack,
+                history::Rest::Dead => Rest::HeadDeadLettered,
+                history::Rest::Parked => Rest::Parked,
+            };
+            let outcome = |it: history::Outcome| GroupOutcome {
+                group: group(it.group),
+                done_through: it.through.map(SequenceNumber),
+                rest: rest(it.rest),
+            };
+            let outcomes = outcomes.into_iter().map(outcome).collect();
+            let target = NewTarget::Claim { reader: reader(at), number, epoch, record, outcomes };
             (at.queue, id, target, values.into_iter().map(value).collect(), outputs_of(&outputs))
         }
         Ask::Finish { queue, id, receipts, outputs } => {

@@ -18,6 +18,8 @@ pub struct History {
     pub queues: Vec<QueueFacts>,
     /// What happened, in order.
     pub events: Vec<Event>,
+    /// The journal may get full: then sends are refused, and dead letters stay (H5, H10).
+    pub may_fill: bool,
 }
 
 /// What a queue promises. Times in milliseconds.
@@ -104,27 +106,135 @@ pub struct ReaderAt {
 /// A group's stored value: the messages that were folded into it.
 pub type GroupValue = (u64, Vec<u64>);
 
+/// What becomes of a group's messages of a claim that are not done (B7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// They go back.
+    Back,
+    /// The first becomes a dead letter, the others go back.
+    Dead,
+    /// They go back, and the group is parked.
+    Parked,
+}
+
+/// What became of a group of a claim: its messages up to a number are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The group.
+    pub group: u64,
+    /// The last that is done; absent: none.
+    pub through: Option<u64>,
+    /// What becomes of the others.
+    pub rest: Rest,
+}
+
 /// A question.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the fields are the arguments of the call that the variant is named after")]
 pub enum Ask {
-    Send { queue: usize, entries: Vec<Entry> },
-    Receive { queue: usize, max: u32, visibility: Option<u64>, wait: u64, attempt: Option<u64> },
-    Delete { queue: usize, receipts: Vec<Receipt> },
-    Change { queue: usize, entries: Vec<(Receipt, u64)> },
-    Purge { queue: usize },
-    Delay { queue: usize, delay: u64 },
-    Move { queue: usize, to: Option<usize>, rate: u32 },
-    Peek { queue: usize },
-    Count { queue: usize },
-    Open { queue: usize, reader: u64, instance: u64, limit: Option<u64> },
-    Claim { reader: ReaderAt, number: u64, max: u32, wait: u64 },
-    Take { reader: ReaderAt, number: u64, worker: u64, failed: bool },
-    Read { reader: ReaderAt, number: u64, epoch: u64 },
-    Commit { reader: ReaderAt, number: u64, epoch: u64, id: u64, values: Vec<GroupValue>, outputs: Vec<(usize, Entry)> },
-    Finish { queue: usize, id: u64, receipts: Vec<Receipt>, outputs: Vec<(usize, Entry)> },
-    Abandon { reader: ReaderAt, number: u64 },
-    Values { reader: ReaderAt, group: u64 },
+    Send {
+        queue: usize,
+        entries: Vec<Entry>,
+    },
+    Receive {
+        queue: usize,
+        max: u32,
+        visibility: Option<u64>,
+        wait: u64,
+        attempt: Option<u64>,
+    },
+    Delete {
+        queue: usize,
+        receipts: Vec<Receipt>,
+    },
+    Change {
+        queue: usize,
+        entries: Vec<(Receipt, u64)>,
+    },
+    OpenProducer {
+        queue: usize,
+        producer: u64,
+        instance: u64,
+    },
+    Numbered {
+        queue: usize,
+        producer: u64,
+        epoch: u64,
+        first: u64,
+        entries: Vec<Entry>,
+    },
+    Park {
+        queue: usize,
+        group: u64,
+    },
+    Unpark {
+        queue: usize,
+        group: Option<u64>,
+    },
+    Purge {
+        queue: usize,
+    },
+    Delay {
+        queue: usize,
+        delay: u64,
+    },
+    Move {
+        queue: usize,
+        to: Option<usize>,
+        rate: u32,
+    },
+    Peek {
+        queue: usize,
+    },
+    Count {
+        queue: usize,
+    },
+    Open {
+        queue: usize,
+        reader: u64,
+        instance: u64,
+        limit: Option<u64>,
+    },
+    Claim {
+        reader: ReaderAt,
+        number: u64,
+        max: u32,
+        wait: u64,
+    },
+    Take {
+        reader: ReaderAt,
+        number: u64,
+        worker: u64,
+        failed: bool,
+    },
+    Read {
+        reader: ReaderAt,
+        number: u64,
+        epoch: u64,
+    },
+    Commit {
+        reader: ReaderAt,
+        number: u64,
+        epoch: u64,
+        id: u64,
+        outcomes: Vec<Outcome>,
+        values: Vec<GroupValue>,
+        outputs: Vec<(usize, Entry)>,
+    },
+    Finish {
+        queue: usize,
+        id: u64,
+        receipts: Vec<Receipt>,
+        outputs: Vec<(usize, Entry)>,
+    },
+    Abandon {
+        reader: ReaderAt,
+        number: u64,
+    },
+    Values {
+        reader: ReaderAt,
+        group: u64,
+    },
 }
 
 /// A send's success.
@@ -185,6 +295,10 @@ pub enum Answer {
     Changed(Vec<Result<u64, Refusal>>),
     Purged(u64),
     Done,
+    Producer {
+        epoch: u64,
+        last: u64,
+    },
     /// The number of a move task.
     Moving(u64),
     Peeked(Vec<Seen>),

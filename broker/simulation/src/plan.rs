@@ -57,6 +57,8 @@ pub(crate) struct Weather {
     pub(crate) slow_follower: u32,
     /// Bytes of events that are worth a checkpoint.
     pub(crate) checkpoint_floor: u64,
+    /// Bytes at which the journal is full; never when absent.
+    pub(crate) backlog: Option<u64>,
     /// Bytes of a slice of a checkpoint.
     pub(crate) slice_bytes: usize,
 }
@@ -64,6 +66,7 @@ pub(crate) struct Weather {
 impl Weather {
     pub(crate) fn draw(rng: &mut fastrand::Rng) -> Self {
         let fair = rng.u32(..6) == 0;
+        let backlog = (rng.u32(..6) == 0).then(|| rng.u64(12_000..40_000));
         let mut chance = |most: u32| if fair { 0 } else { rng.u32(..=most) };
         Self {
             lost_request: chance(60),
@@ -75,7 +78,8 @@ impl Weather {
             bad_disk: chance(700),
             slow_disk: 1 + chance(8),
             slow_follower: 1 + chance(20),
-            checkpoint_floor: [200, 1_000, 4_000, 20_000][rng.usize(..4)],
+            checkpoint_floor: if backlog.is_some() { 200 } else { [200, 1_000, 4_000, 20_000][rng.usize(..4)] },
+            backlog,
             slice_bytes: [60, 400, 2_000, 1 << 20][rng.usize(..4)],
         }
     }

@@ -54,7 +54,7 @@ impl World {
             disk: MemoryDisk::with_identity(JournalId(plan.seed.to_be_bytes().repeat(2).try_into().expect("16 bytes"))),
             broker: None,
             restart_at: BEGINNING,
-            history: History { queues, events: Vec::new() },
+            history: History { queues, events: Vec::new(), may_fill: weather.backlog.is_some() },
             followed: Followed::default(),
             closing: false,
             wanted: Vec::new(),
@@ -122,6 +122,7 @@ impl World {
         let settings = BrokerSettings {
             cache_bytes: if self.rng.bool() { 1 << 20 } else { 1 << 10 },
             checkpoint_floor: self.weather.checkpoint_floor,
+            sled_backlog: self.weather.backlog.unwrap_or(u64::MAX),
             accept_time_jump: true,
             ..BrokerSettings::new(JournalChoice::Memory)
         };

@@ -22,7 +22,7 @@ fn facts() -> QueueFacts {
 /// A history of one queue, a millisecond between the events.
 fn history(events: Vec<What>) -> History {
     let events = events.into_iter().zip(1_000..).map(|(what, at)| Event { at, what }).collect();
-    History { queues: vec![facts()], events }
+    History { queues: vec![facts()], events, may_fill: false }
 }
 
 fn open(instance: u64) -> Ask {
@@ -65,7 +65,15 @@ fn which_claims_are_open_is_overtaken_by_the_end_of_one() {
 
 #[test]
 fn a_repeated_commit_is_answered_before_the_one_that_did_it() {
-    let commit = || Ask::Commit { reader: at(1), number: 1, epoch: 2, id: 7, values: Vec::new(), outputs: Vec::new() };
+    let commit = || Ask::Commit {
+        reader: at(1),
+        number: 1,
+        epoch: 2,
+        id: 7,
+        outcomes: Vec::new(),
+        values: Vec::new(),
+        outputs: Vec::new(),
+    };
     let committed = |repeated| Answer::Committed { commit: None, outputs: Vec::new(), repeated };
     let mut events = claimed();
     events.extend([
@@ -84,7 +92,8 @@ fn a_repeated_commit_is_answered_before_the_one_that_did_it() {
 fn an_output_passes_before_anybody_sees_it() {
     let entry = |body| Entry { group: 1, id: None, body };
     let outputs = vec![(1, entry(1)), (2, entry(2))];
-    let commit = Ask::Commit { reader: at(1), number: 1, epoch: 2, id: 7, values: Vec::new(), outputs };
+    let commit =
+        Ask::Commit { reader: at(1), number: 1, epoch: 2, id: 7, outcomes: Vec::new(), values: Vec::new(), outputs };
     let mut events = claimed();
     events.extend([
         What::Asked(3, commit),

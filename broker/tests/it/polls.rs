@@ -1,14 +1,14 @@
 //! Long polls under a clock that only the test moves: what wakes them, and in which order (R1, R2, B6, H8).
 
-use lockstep_broker::Failure;
+use lockstep_broker::{Failure, NewCommit, NewTarget};
 use lockstep_engine::{
     AttributeChanges, Rejected,
     command::{
-        Abandon, ChangeVisibility, Claim, CreateQueue, Delete, DeleteQueue, OpenReader, ReaderRef, Receive,
-        SetQueueAttributes,
+        Abandon, ChangeVisibility, Claim, CreateQueue, Delete, DeleteQueue, GroupOutcome, OpenReader, ReaderRef,
+        Receive, Rest, SetQueueAttributes,
     },
     reply::{Claimed, ReaderOpened},
-    words::{AttemptKey, ClaimNumber, SequenceNumber, Tags},
+    words::{AttemptKey, ClaimNumber, ContentDigest, GroupId, SequenceNumber, Tags},
 };
 
 use crate::support::{create, glance, label, park, queue, receive, send, with_clock};
@@ -274,22 +274,35 @@ async fn nothing_is_decided_before_all_that_is_due_is_settled() {
 
 #[tokio::test]
 async fn what_a_claim_gives_back_after_its_retention_reaches_nobody() {
-    let (broker, clock) = with_clock();
-    let handle = broker.handle();
-    let attributes = AttributeChanges { retention: Some(60_000), ..AttributeChanges::default() };
-    let name = queue(Q).name;
-    handle.create_queue(CreateQueue { name, attributes, tags: Tags::default() }).await.expect("created");
-    send(handle, Q, "g", "old").await;
-    let generation = Some(opened(handle).await.generation);
-    let reader = ReaderRef { queue: queue(Q), name: label("pool"), generation };
-    let claim =
-        Claim { reader: reader.clone(), number: ClaimNumber(1), max_messages: 1, max_bytes: 1 << 20, at_least: 1 };
-    assert!(matches!(handle.claim(claim, 0, 0).await, Ok(Claimed::Open(_))));
-    clock.advance(60_000);
-    let poll = park(handle, handle.receive(receive(Q, 1), Some(20_000))).await;
-    handle.abandon(Abandon { reader, number: None }).await.expect("given back");
-    send(handle, Q, "h", "new").await;
-    let received = poll.await.expect("woken");
-    assert_eq!(received[0].body, "new", "B8: judged when it is given back");
-    broker.stop().await.expect("a clean end");
+    for by_commit in [false, true] {
+        let (broker, clock) = with_clock();
+        let handle = broker.handle();
+        let attributes = AttributeChanges { retention: Some(60_000), ..AttributeChanges::default() };
+        let name = queue(Q).name;
+        handle.create_queue(CreateQueue { name, attributes, tags: Tags::default() }).await.expect("created");
+        send(handle, Q, "g", "old").await;
+        let generation = Some(opened(handle).await.generation);
+        let reader = ReaderRef { queue: queue(Q), name: label("pool"), generation };
+        let number = ClaimNumber(1);
+        let claim = Claim { reader: reader.clone(), number, max_messages: 1, max_bytes: 1 << 20, at_least: 1 };
+        let Ok(Claimed::Open(claimed)) = handle.claim(claim, 0, 0).await else { panic!("there is a message") };
+        clock.advance(60_000);
+        let poll = park(handle, handle.receive(receive(Q, 1), Some(20_000))).await;
+        if by_commit {
+            // A commit that finishes nothing of the group gives it back (B7).
+            let group = GroupId::parse("g").expect("a group");
+            let outcomes = vec![GroupOutcome { group, done_through: None, rest: Rest::GivenBack }];
+            let target = NewTarget::Claim { reader, number, epoch: claimed.epoch, record: None, outcomes };
+            let (id, digest) = (label("c"), ContentDigest([0; 16]));
+            let (values, outputs) = (Vec::new(), Vec::new());
+            let commit = NewCommit { queue: queue(Q), id, digest, target, values, outputs };
+            handle.commit(commit).await.expect("committed");
+        } else {
+            handle.abandon(Abandon { reader, number: None }).await.expect("given back");
+        }
+        send(handle, Q, "h", "new").await;
+        let received = poll.await.expect("woken");
+        assert_eq!(received[0].body, "new", "B8: judged when it is given back");
+        broker.stop().await.expect("a clean end");
+    }
 }

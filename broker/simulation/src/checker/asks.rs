@@ -10,6 +10,10 @@ impl Ask {
             | Self::Receive { queue, .. }
             | Self::Delete { queue, .. }
             | Self::Change { queue, .. }
+            | Self::OpenProducer { queue, .. }
+            | Self::Numbered { queue, .. }
+            | Self::Park { queue, .. }
+            | Self::Unpark { queue, .. }
             | Self::Purge { queue }
             | Self::Delay { queue, .. }
             | Self::Move { queue, .. }
@@ -23,6 +27,15 @@ impl Ask {
             | Self::Commit { reader, .. }
             | Self::Abandon { reader, .. }
             | Self::Values { reader, .. } => reader.queue,
+        }
+    }
+
+    /// The producer that is asked, or sends.
+    pub(super) fn producer(&self) -> Option<u64> {
+        if let Self::OpenProducer { producer, .. } | Self::Numbered { producer, .. } = self {
+            Some(*producer)
+        } else {
+            None
         }
     }
 
@@ -43,6 +56,10 @@ impl Ask {
             | Self::Receive { .. }
             | Self::Delete { .. }
             | Self::Change { .. }
+            | Self::OpenProducer { .. }
+            | Self::Numbered { .. }
+            | Self::Park { .. }
+            | Self::Unpark { .. }
             | Self::Purge { .. }
             | Self::Delay { .. }
             | Self::Move { .. }
@@ -65,6 +82,10 @@ impl Ask {
             | Self::Receive { .. }
             | Self::Delete { .. }
             | Self::Change { .. }
+            | Self::OpenProducer { .. }
+            | Self::Numbered { .. }
+            | Self::Park { .. }
+            | Self::Unpark { .. }
             | Self::Purge { .. }
             | Self::Delay { .. }
             | Self::Move { .. }

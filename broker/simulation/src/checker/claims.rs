@@ -7,7 +7,7 @@ use super::{
     Checker, Judged, Question,
     state::{Claim, End},
 };
-use crate::history::{Accepted, Ask, Call, Claimed, GroupValue, ReaderAt, Seen};
+use crate::history::{Accepted, Ask, Call, Claimed, GroupValue, ReaderAt, Rest, Seen};
 
 impl Checker<'_> {
     /// Whether a claim certainly was open from `since` until now.
@@ -177,6 +177,8 @@ impl Checker<'_> {
             if let Some(other) = message.claim.filter(|other| *other != id && self.claim_lives(queue, *other, asked)) {
                 return Err(self.violated("B6", format!("message {sequence} is in the claims {other:?} and {id:?}")));
             }
+            let group = message.group.unwrap_or(crate::history::STRANGE);
+            self.is_not_parked(queue, group, asked)?;
             let opened = self.queues[queue].claims[&id].opened.unwrap_or(self.now);
             let living = |lease: &&super::state::Lease| {
                 lease.answered.event < asked && self.queues[queue].lives(*sequence, lease, opened.active)
@@ -206,14 +208,10 @@ impl Checker<'_> {
             |sequence: &&u64| state.messages.get(*sequence).is_some_and(|message| message.group == Some(group));
         let (mut certain, mut possible) = (BTreeSet::new(), BTreeSet::new());
         for claim in state.claims.iter().filter(|((of, _), _)| *of == reader.reader).map(|(_, claim)| claim) {
-            for sequence in claim.messages.iter().flatten().filter(of_group) {
-                if claim.winner.is_some() && claim.won_at < asked {
-                    certain.insert(*sequence);
-                }
-                if claim.winner.is_some() || !claim.attempts.is_empty() {
-                    possible.insert(*sequence);
-                }
+            if claim.winner.is_some() && claim.won_at < asked {
+                certain.extend(claim.finished().into_iter().flatten().filter(of_group).copied());
             }
+            possible.extend(claim.may_finish().filter(|sequence| of_group(&sequence)));
         }
         let missing = certain.iter().find(|sequence| !value.contains(sequence));
         let strange = value.iter().find(|sequence| !possible.contains(sequence));
@@ -226,7 +224,7 @@ impl Checker<'_> {
 
     /// A commit reached the broker.
     pub(super) fn committing(&mut self, call: Call, ask: &Ask) {
-        let Ask::Commit { reader, number, epoch, id, outputs, .. } = ask else { return };
+        let Ask::Commit { reader, number, epoch, id, outcomes, outputs, .. } = ask else { return };
         for ((target, entry), index) in outputs.iter().zip(0..) {
             self.sending(call, *target, entry, Some((reader.queue, Some(reader.reader), *number, index)));
         }
@@ -234,11 +232,26 @@ impl Checker<'_> {
         let claim = state.claims.entry((reader.reader, *number)).or_default();
         claim.enders.insert(call);
         claim.attempts.insert(call, *id);
-        for sequence in claim.messages.iter().flatten() {
+        let Some(messages) = claim.messages.clone() else { return };
+        let group_of = |sequence: &u64| state.messages.get(sequence).and_then(|message| message.group);
+        let (mut done, mut heads) = (Vec::new(), BTreeMap::new());
+        for sequence in messages {
+            match outcomes.iter().find(|outcome| Some(outcome.group) == group_of(&sequence)) {
+                Some(outcome) if outcome.through.is_none_or(|through| sequence > through) => {
+                    if outcome.rest == Rest::Dead {
+                        heads.entry(outcome.group).or_insert(sequence);
+                    }
+                }
+                Some(_) | None => done.push(sequence),
+            }
+        }
+        for sequence in &done {
             if let Some(message) = state.messages.get_mut(sequence) {
                 message.removers.insert(call, *epoch);
             }
         }
+        claim.done.insert(*id, done);
+        state.heads.extend(heads.into_values());
     }
 
     pub(super) fn committed(
@@ -275,11 +288,12 @@ impl Checker<'_> {
         let other = winner.0 != *id || winner.1 != sequences;
         let burnt = claim.ended == Some(End::Burnt);
         claim.end(End::Committed, now);
-        let messages = claim.messages.clone().unwrap_or_default();
+        let messages = claim.finished().map(<[u64]>::to_vec).unwrap_or_default();
         if again || elsewhere || other || burnt {
             let what = format!("claim {number} has two outcomes; the last is commit {id} with outputs {sequences:?}");
             return Err(self.violated("B1", what));
         }
+        let finished = messages.clone();
         for sequence in messages {
             if let Some((event, under)) = state.messages.get(&sequence).and_then(|message| message.gone)
                 && !repeated
@@ -291,8 +305,7 @@ impl Checker<'_> {
             }
             state.gone(sequence, now, *epoch);
         }
-        for sequence in self.queues[reader.queue].claims[&(reader.reader, *number)].messages.clone().unwrap_or_default()
-        {
+        for sequence in finished {
             self.done_with(reader.queue, sequence);
         }
         if let Some(commit) = commit {

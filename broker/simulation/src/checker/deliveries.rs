@@ -40,6 +40,10 @@ impl Checker<'_> {
             }
             self.is_not_held(question, queue, sequence, *epoch, until)?;
             self.is_not_elsewhere(question, queue, sequence)?;
+            // What may be a repeat was delivered before.
+            if !attempt.is_some_and(|attempt| self.queues[queue].attempts[&attempt].asks > 1) {
+                self.is_not_parked(queue, seen.group, question.asked.event)?;
+            }
             groups.entry(seen.group).or_default().push(sequence);
             self.lease(queue, sequence, *epoch, until, *attempt);
         }
@@ -138,7 +142,7 @@ impl Checker<'_> {
         let (Some(last), Some(living)) = (messages.last(), state.living.get(&group)) else { return Ok(()) };
         for earlier in living.range(..last).filter(|earlier| !messages.contains(earlier)) {
             let message = self.message(queue, *earlier)?;
-            if state.certainly_there(message, asked, self.now) {
+            if state.certainly_there(*earlier, message, asked, self.now) {
                 let what = format!("group {group}: {messages:?} is handed out, and {earlier} comes first");
                 return Err(self.violated("O3", what));
             }

@@ -37,7 +37,7 @@ impl Checker<'_> {
         let claims = self.queues[queue].claims.values();
         claims
             .filter(|claim| claim.ended == Some(End::Committed) || !claim.attempts.is_empty())
-            .any(|claim| claim.messages.iter().flatten().any(|other| *other == sequence))
+            .any(|claim| claim.may_finish().any(|other| other == sequence))
     }
 
     /// The outputs that were seen are those of the commit that won: all of them, and nobody else's (B1).
@@ -78,7 +78,7 @@ impl Checker<'_> {
     /// All messages of a claim that was committed are in their groups' values.
     fn values_agree(&self, queue: usize, reader: u64, claim: &super::state::Claim, done: bool, name: &str) -> Judged {
         let state = &self.queues[queue];
-        let messages = claim.messages.as_deref().unwrap_or_default();
+        let messages = claim.finished().unwrap_or_default();
         let folded = |sequence: &&u64| {
             let group = state.messages.get(*sequence).and_then(|message| message.group);
             let value = group.and_then(|group| state.values.get(&(reader, group)));

@@ -74,7 +74,7 @@ impl Checker<'_> {
         let message = self.message(queue, sequence)?;
         let others = message.removers.keys().any(|remover| *remover != call);
         let may_have_ended = message.gone.is_some() || others || state.may_have_passed(message, self.now);
-        if !may_have_ended && (message.left.is_some() || state.may_have_left(message)) {
+        if !may_have_ended && (message.left.is_some() || state.may_have_left(sequence, message)) {
             // Then another queue must show it.
             return Ok(());
         }

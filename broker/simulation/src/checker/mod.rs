@@ -9,6 +9,7 @@ mod deliveries;
 mod ending;
 mod leases;
 mod sends;
+mod sessions;
 mod state;
 mod travels;
 
@@ -70,6 +71,8 @@ struct Question<'a> {
     epoch_floor: u64,
     generation_floor: u64,
     claim_floor: u64,
+    /// What was known of its producer.
+    producer: state::Producer,
     /// Its sendings are those from here on.
     first_sending: usize,
 }
@@ -86,6 +89,7 @@ struct Checker<'a> {
     sendings: Vec<Sending>,
     bodies: BTreeMap<u64, Body>,
     summary: Summary,
+    may_fill: bool,
 }
 
 /// Judges a history.
@@ -103,6 +107,7 @@ pub fn check(history: &History) -> Result<Summary, Violation> {
         sendings: Vec::new(),
         bodies: BTreeMap::new(),
         summary: Summary::default(),
+        may_fill: history.may_fill,
     };
     for (event, number) in history.events.iter().zip(0..) {
         checker.now = Moment { event: number, at: event.at, active: event.at - checker.downtime };
@@ -183,6 +188,7 @@ impl<'a> Checker<'a> {
             epoch_floor: queue.highest_epoch,
             generation_floor: generation,
             claim_floor: claim.map_or(0, |claim| claim.epoch),
+            producer: ask.producer().and_then(|producer| queue.producers.get(&producer)).copied().unwrap_or_default(),
             first_sending: self.sendings.len(),
         };
         self.questions.insert(call, question);
@@ -191,6 +197,17 @@ impl<'a> Checker<'a> {
                 for entry in entries {
                     self.sending(call, *queue, entry, None);
                 }
+            }
+            Ask::Numbered { queue, producer, first, entries, .. } => {
+                self.numbered_sends(call, *queue, *producer, *first, entries);
+            }
+            Ask::Park { queue, group } => {
+                let park = state::Parking { asked: self.now.event, answered: None, group: Some(*group) };
+                self.queues[*queue].parks.insert(call, park);
+            }
+            Ask::Unpark { queue, group } => {
+                let unpark = state::Parking { asked: self.now.event, answered: None, group: *group };
+                self.queues[*queue].unparks.insert(call, unpark);
             }
             Ask::Delete { queue, receipts } => self.may_remove(call, *queue, receipts),
             Ask::Change { queue, entries } => self.changing(*queue, entries),
@@ -225,7 +242,12 @@ impl<'a> Checker<'a> {
                 self.queues[*queue].delays.insert(call, delay);
             }
             Ask::Move { queue, to, .. } => drop(self.queues[*queue].tasks.insert(call, *to)),
-            Ask::Peek { .. } | Ask::Count { .. } | Ask::Open { .. } | Ask::Read { .. } | Ask::Values { .. } => {}
+            Ask::OpenProducer { .. }
+            | Ask::Peek { .. }
+            | Ask::Count { .. }
+            | Ask::Open { .. }
+            | Ask::Read { .. }
+            | Ask::Values { .. } => {}
         }
     }
 
@@ -234,6 +256,17 @@ impl<'a> Checker<'a> {
             (_, Answer::Refused(refusal)) => self.refused(call, question, refusal),
             (Ask::Send { queue, entries }, Answer::Sent(outcomes)) => {
                 self.sent(call, question, *queue, entries, outcomes)
+            }
+            (Ask::Numbered { .. }, Answer::Sent(outcomes)) => self.sent_numbered(call, question, outcomes),
+            (Ask::OpenProducer { .. }, Answer::Producer { epoch, last }) => {
+                self.producer_opened(question, *epoch, *last)
+            }
+            (Ask::Park { queue, .. } | Ask::Unpark { queue, .. }, Answer::Done) => {
+                let (now, state) = (self.now.event, &mut self.queues[*queue]);
+                for parking in [&mut state.parks, &mut state.unparks].into_iter().filter_map(|all| all.get_mut(&call)) {
+                    parking.answered = Some(now);
+                }
+                Ok(())
             }
             (Ask::Receive { queue, .. }, Answer::Received(delivered)) => {
                 self.queues[*queue].silent.remove(&call);
@@ -302,7 +335,11 @@ impl<'a> Checker<'a> {
                 self.queues[*queue].silent.remove(&call);
                 return self.not_repeated(question, *queue, *attempt, refusal);
             }
+            Ask::Park { queue, .. } => drop(self.queues[*queue].parks.remove(&call)),
+            Ask::Unpark { queue, .. } => drop(self.queues[*queue].unparks.remove(&call)),
+            Ask::Numbered { first, .. } => return self.not_numbered(question, *first, refusal),
             Ask::Send { .. }
+            | Ask::OpenProducer { .. }
             | Ask::Peek { .. }
             | Ask::Count { .. }
             | Ask::Open { .. }

@@ -18,6 +18,10 @@ impl Checker<'_> {
             (None, None) => Key::Content(scope, entry.body),
             (None, Some((queue, reader, number, index))) => Key::Output(queue, reader, number, index),
         };
+        self.keyed(call, queue, entry, key);
+    }
+
+    pub(super) fn keyed(&mut self, call: Call, queue: usize, entry: &Entry, key: Key) {
         let place = self.sendings.len();
         let sending = Sending { call, queue, group: entry.group, key, asked: self.now, fate: Fate::Unknown };
         self.sendings.push(sending);
@@ -97,6 +101,10 @@ impl Checker<'_> {
         let known = self.queues[queue].keys.get(&key).is_some_and(|of_key| of_key.contains(&sequence));
         if known {
             let message = self.message(queue, sequence)?;
+            if matches!(key, Key::Number(..)) {
+                // For ever (B3).
+                return Ok(());
+            }
             let end = message.known.active.saturating_add(self.queues[queue].facts.window);
             if question.asked.active >= end {
                 let what = format!("message {sequence} is a duplicate's answer after its window ended");
@@ -165,11 +173,14 @@ impl Checker<'_> {
         }
         let others = of_key.clone();
         of_key.push(sequence);
-        others.iter().try_for_each(|other| self.stored_once(queue, (*other).min(sequence), (*other).max(sequence)))
+        others.iter().try_for_each(|other| self.stored_once(queue, key, (*other).min(sequence), (*other).max(sequence)))
     }
 
     /// Two messages of one key are allowed only when the first one's window had ended, or it was purged.
-    fn stored_once(&self, queue: usize, first: u64, second: u64) -> Judged {
+    fn stored_once(&self, queue: usize, key: Key, first: u64, second: u64) -> Judged {
+        if matches!(key, Key::Number(..)) {
+            return Err(self.violated("B3", format!("{key:?} was stored twice: {first} and {second}")));
+        }
         let state = &self.queues[queue];
         let (older, newer) = (self.message(queue, first)?, self.message(queue, second)?);
         let free_from = older.earliest.active.saturating_add(state.facts.window);

@@ -20,6 +20,8 @@ pub(super) enum Key {
     Content(Option<u64>, u64),
     /// An output without an id: source queue, claim's reader or none, claim or commit id, index.
     Output(usize, Option<u64>, u64, usize),
+    /// A number of a producer's session (B3).
+    Number(u64, u64),
 }
 
 /// What became of one entry of one call.
@@ -134,6 +136,24 @@ pub(super) struct Attempt {
     pub(super) answer: Option<(usize, Vec<Receipt>)>,
 }
 
+/// What is known of a producer's session (B3).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Producer {
+    /// The highest epoch known.
+    pub(super) epoch: u64,
+    /// The highest number known to be used, and the highest that may be.
+    pub(super) used: u64,
+    pub(super) asked: u64,
+}
+
+/// A group, or all, parked or unparked (B7).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parking {
+    pub(super) asked: usize,
+    pub(super) answered: Option<usize>,
+    pub(super) group: Option<u64>,
+}
+
 /// A change of a queue's delay.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delay {
@@ -172,9 +192,34 @@ pub(super) struct Claim {
     /// Every commit's attempt: id, and whether an answer said that this one did it.
     pub(super) attempts: BTreeMap<Call, u64>,
     pub(super) was_new: bool,
+    /// The messages that each commit finishes, by its id: not all, where it names outcomes (B7).
+    pub(super) done: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Claim {
+    /// The messages that were finished, as far as it is known which commit did it.
+    pub(super) fn finished(&self) -> Option<&[u64]> {
+        let all = || self.messages.as_deref();
+        match &self.winner {
+            Some((id, _)) => self.done.get(id).map(Vec::as_slice).or_else(all),
+            None => {
+                let mut attempts = self.attempts.values().map(|id| self.done.get(id));
+                let first = attempts.next()?;
+                let same = attempts.all(|other| other == first);
+                if same { first.map(Vec::as_slice).or_else(all) } else { None }
+            }
+        }
+    }
+
+    /// Every message that some commit would finish.
+    pub(super) fn may_finish(&self) -> impl Iterator<Item = u64> {
+        let ids: BTreeSet<u64> = match &self.winner {
+            Some((id, _)) => [*id].into(),
+            None => self.attempts.values().copied().collect(),
+        };
+        ids.into_iter().flat_map(|id| self.done.get(&id).or(self.messages.as_ref())).flatten().copied()
+    }
+
     pub(super) fn end(&mut self, how: End, event: usize) {
         if self.ended.replace(how).is_none() {
             self.ended_at = event;
@@ -207,6 +252,13 @@ pub(super) struct Queue {
     pub(super) silent: BTreeSet<Call>,
     /// Claims and takings of claims that were asked for, each of which may have counted a receive.
     pub(super) takings: usize,
+    /// Messages that a commit named as dead letters (B7).
+    pub(super) heads: BTreeSet<u64>,
+    pub(super) producers: BTreeMap<u64, Producer>,
+    /// The message of each number of a session.
+    pub(super) numbers: BTreeMap<(u64, u64), u64>,
+    pub(super) parks: BTreeMap<Call, Parking>,
+    pub(super) unparks: BTreeMap<Call, Parking>,
     /// Dead letters by their identity.
     pub(super) letters: BTreeMap<(usize, u64), u64>,
     /// Messages of each grant.
@@ -235,6 +287,11 @@ impl Queue {
             attempts: BTreeMap::new(),
             silent: BTreeSet::new(),
             takings: 0,
+            heads: BTreeSet::new(),
+            producers: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            parks: BTreeMap::new(),
+            unparks: BTreeMap::new(),
             letters: BTreeMap::new(),
             grants: BTreeMap::new(),
             claims: BTreeMap::new(),
@@ -308,9 +365,11 @@ impl Queue {
 
     /// Whether a message may have gone to another queue: it may have been received so often that the next receive makes
     /// it a dead letter, or a move task may have taken it.
-    pub(super) fn may_have_left(&self, message: &Message) -> bool {
+    pub(super) fn may_have_left(&self, sequence: u64, message: &Message) -> bool {
         let received = message.leases.len() + self.silent.len() + self.takings;
-        !self.tasks.is_empty() || self.facts.redrive.is_some_and(|(_, most)| received >= most as usize)
+        !self.tasks.is_empty()
+            || self.heads.contains(&sequence)
+            || self.facts.redrive.is_some_and(|(_, most)| received >= most as usize)
     }
 
     /// The shortest delay that may have been in force at some time after an event (S11).
@@ -326,12 +385,12 @@ impl Queue {
     }
 
     /// Whether a message was certainly there all the time since `since`.
-    pub(super) fn certainly_there(&self, message: &Message, since: usize, now: Moment) -> bool {
+    pub(super) fn certainly_there(&self, sequence: u64, message: &Message, since: usize, now: Moment) -> bool {
         message.known.event < since
             && message.gone.is_none()
             && message.left.is_none()
             && message.removers.is_empty()
             && !self.may_have_passed(message, now)
-            && !self.may_have_left(message)
+            && !self.may_have_left(sequence, message)
     }
 }

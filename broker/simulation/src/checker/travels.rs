@@ -106,8 +106,15 @@ impl Checker<'_> {
 
     /// A message is delivered at most as often as its queue allows; a dead letter was received more often (Q2).
     pub(super) fn is_not_too_often(&self, queue: usize, seen: &Seen, receives: u32) -> Judged {
-        let most = self.queues[queue].facts.redrive.map_or(u32::MAX, |(_, most)| most);
-        let least = match seen.origin.and_then(|(of, _)| self.queues.get(of)).and_then(|of| of.facts.redrive) {
+        let redrive = self.queues[queue].facts.redrive.filter(|_| !self.may_fill);
+        let most = redrive.map_or(u32::MAX, |(_, most)| most);
+        let named = |(of, number): (usize, u64)| self.queues.get(of).is_some_and(|of| of.heads.contains(&number));
+        let least = match seen
+            .origin
+            .filter(|origin| !named(*origin))
+            .and_then(|(of, _)| self.queues.get(of))
+            .and_then(|of| of.facts.redrive)
+        {
             Some((_, most)) => most + 1,
             None => 1,
         };

@@ -15,6 +15,10 @@ const TRIES: u32 = 1_000;
 pub(super) async fn run(world: &Shared, strict: &[usize], readers: u64) {
     // Polls that nobody waits for any more must not take what is drained.
     sleep(world, 60_000).await;
+    let queues = world.borrow().history.queues.len();
+    for queue in 0..queues {
+        persist(world, Ask::Unpark { queue, group: None }, TRIES).await;
+    }
     let mut open = Vec::new();
     for queue in strict {
         for reader in 0..readers {
@@ -23,7 +27,6 @@ pub(super) async fn run(world: &Shared, strict: &[usize], readers: u64) {
             }
         }
     }
-    let queues = world.borrow().history.queues.len();
     // Dead letters and move tasks fill what was empty.
     let mut full = true;
     while full {
@@ -44,6 +47,22 @@ pub(super) async fn run(world: &Shared, strict: &[usize], readers: u64) {
         persist(world, Ask::Peek { queue }, TRIES).await;
     }
     world.borrow_mut().note(What::Drained);
+    if world.borrow().weather.backlog.is_some() && !takes_more(world).await {
+        world.borrow_mut().note(What::Stuck("everything is drained, and no space comes back".to_owned()));
+    }
+}
+
+/// Whether a journal that is empty takes a message, at once or after a while (H5).
+async fn takes_more(world: &Shared) -> bool {
+    for _ in 0..MOST_ROUNDS {
+        let entries = vec![super::fresh_entry(world, true)];
+        let sent = persist(world, Ask::Send { queue: 0, entries }, TRIES).await;
+        if matches!(&sent, Answer::Sent(outcomes) if outcomes[0].is_ok()) {
+            return true;
+        }
+        sleep(world, 5_000).await;
+    }
+    false
 }
 
 async fn finish_claims(world: &Shared, queue: usize, reader: u64) -> Option<ReaderAt> {

@@ -6,6 +6,7 @@ mod drain;
 mod operator;
 mod pool;
 mod producer;
+mod session;
 
 use std::{cell::Cell, future::Future, rc::Rc};
 
@@ -38,6 +39,9 @@ pub(crate) async fn everyone(world: Shared) {
         spawn(&world, &running, consumer::run(Rc::clone(&world)));
     }
     spawn(&world, &running, operator::run(Rc::clone(&world)));
+    if one_in(&world, 2) {
+        spawn(&world, &running, session::run(Rc::clone(&world)));
+    }
     for queue in &strict {
         for reader in 0..pools {
             spawn(&world, &running, pool::run(Rc::clone(&world), Rc::clone(&running), *queue, reader));

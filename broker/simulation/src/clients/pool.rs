@@ -1,11 +1,15 @@
 //! A pool: one reader, a controller that opens it, claims and starts workers, and workers that take a claim, read it,
 //! fold its messages into the groups' values and commit. Controllers restart, workers hang, two of them get one claim.
 
-use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use super::{closing, consumer, one_in, pause, persist, spawn};
 use crate::{
-    history::{Answer, Ask, Claimed, GroupValue, ReaderAt, Seen},
+    history::{Answer, Ask, Claimed, GroupValue, Outcome, ReaderAt, Rest, Seen},
     wire,
     world::Shared,
 };
@@ -110,9 +114,33 @@ pub(super) async fn work_on(world: &Shared, at: ReaderAt, number: u64, failed: b
     }
     let id = world.borrow_mut().name();
     let outputs = if calm { Vec::new() } else { consumer::outputs(world, at.queue) };
-    let values = fold(values, &messages);
-    let commit = Ask::Commit { reader: at, number, epoch, id, values, outputs };
+    let outcomes = if calm { Vec::new() } else { outcomes(world, &messages) };
+    let done: Vec<Seen> = messages.iter().filter(|seen| is_done(&outcomes, seen)).copied().collect();
+    let values = fold(values, &done);
+    let commit = Ask::Commit { reader: at, number, epoch, id, outcomes, values, outputs };
     matches!(persist(world, commit, tries + 2).await, Answer::Committed { .. })
+}
+
+/// What could not be finished, of some claims: a part of a group, or all of it (B7).
+fn outcomes(world: &Shared, messages: &[Seen]) -> Vec<Outcome> {
+    let groups: BTreeSet<u64> = messages.iter().map(|seen| seen.group).collect();
+    let mut outcomes = Vec::new();
+    for group in groups {
+        if !one_in(world, 4) {
+            continue;
+        }
+        let of_group: Vec<u64> = messages.iter().filter(|seen| seen.group == group).map(|seen| seen.sequence).collect();
+        let rng = &mut world.borrow_mut().rng;
+        let through = rng.usize(..of_group.len()).checked_sub(1).map(|last| of_group[last]);
+        let rest = [Rest::Back, Rest::Dead, Rest::Parked][rng.usize(..3)];
+        outcomes.push(Outcome { group, through, rest });
+    }
+    outcomes
+}
+
+fn is_done(outcomes: &[Outcome], seen: &Seen) -> bool {
+    let of_group = outcomes.iter().find(|outcome| outcome.group == seen.group);
+    of_group.is_none_or(|outcome| outcome.through.is_some_and(|through| seen.sequence <= through))
 }
 
 /// Each group's value with the claim's messages behind what was there.
