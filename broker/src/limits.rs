@@ -158,3 +158,5 @@ pub const SQS_BODIES: usize = 48 << 20;
 pub const SQS_FREE_BYTES: usize = 16 << 10;
 /// How long such a request may take to arrive whole.
 pub const SQS_REQUEST_TIME: u64 = 30_000;
+/// Most parameters of a request that is a form: a batch of ten messages with ten attributes each has some 400.
+pub const SQS_FORM_PARAMETERS: usize = 2_000;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, header, request::Parts};
+use axum::http::{HeaderValue, Method, header, request::Parts};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -162,16 +162,22 @@ fn is_browser(head: &Parts) -> bool {
 }
 
 /// Whether a browser's page and the host that it called are on this machine, or called by address: a name of somebody's
-/// could have been made to lead here (DNS rebinding), and a signature that nobody checks proves nothing.
+/// could have been made to lead here (DNS rebinding), and a signature that nobody checks proves nothing. An address that
+/// is merely looked at has no `Origin`, whatever page had it looked at, as a picture or a link; it has to be the user.
 fn is_at_home(head: &Parts, host: &str) -> bool {
     let origin = head.headers.get(header::ORIGIN);
     let origin = origin.map(|origin| origin.to_str().ok().and_then(|origin| origin.split_once("://")));
     is_local(host)
         && match origin {
-            None => true,
+            None => head.method != Method::GET || is_of_user(head),
             Some(Some((_, host))) => is_local(host),
             Some(None) => false,
         }
+}
+
+/// Whether a browser says that its user asks, or a page of this broker.
+fn is_of_user(head: &Parts) -> bool {
+    head.headers.get("sec-fetch-site").is_some_and(|site| site == "none" || site == "same-origin")
 }
 
 fn is_local(host: &str) -> bool {
@@ -269,6 +275,24 @@ mod tests {
         ] {
             let judged = judged(headers);
             assert_eq!(judged.is_ok(), is_in, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn p2_a_link_on_a_page_of_another_site_calls_nothing() {
+        for (site, is_in) in [
+            (Some("none"), true),
+            (Some("same-origin"), true),
+            (Some("same-site"), false),
+            (Some("cross-site"), false),
+            (None, false),
+        ] {
+            let mut headers = vec![("host", "localhost:9324"), ("user-agent", "Mozilla/5.0")];
+            headers.extend(site.map(|site| ("sec-fetch-site", site)));
+            let mut head = head(&headers);
+            head.method = Method::GET;
+            let judged = Gate::default().judge(&head, &Bytes::new(), &RequestId::new());
+            assert_eq!(judged.is_ok(), is_in, "{site:?}");
         }
     }
 

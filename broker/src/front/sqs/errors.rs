@@ -20,6 +20,7 @@ pub(super) enum Code {
     ExpiredToken,
     IncompleteSignature,
     InternalFailure,
+    InvalidAction,
     InvalidAttributeName,
     InvalidAttributeValue,
     InvalidBatchEntryId,
@@ -71,6 +72,7 @@ impl Code {
             Self::ExpiredToken => (COMMON, "ExpiredTokenException", "ExpiredToken", 403, Sender),
             Self::IncompleteSignature => (COMMON, "IncompleteSignatureException", "IncompleteSignature", 400, Sender),
             Self::InternalFailure => (COMMON, "InternalFailure", "InternalFailure", 500, Receiver),
+            Self::InvalidAction => (COMMON, "InvalidAction", "InvalidAction", 400, Sender),
             Self::InvalidAttributeName => (MODEL, "InvalidAttributeName", "InvalidAttributeName", 400, Sender),
             Self::InvalidAttributeValue => (MODEL, "InvalidAttributeValue", "InvalidAttributeValue", 400, Sender),
             Self::InvalidBatchEntryId => {

@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header, request::Parts},
     response::Response,
 };
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -30,26 +31,6 @@ pub(super) fn is_spoken(head: &Parts) -> bool {
         || content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-amz-json"))
 }
 
-/// The operation that the target names.
-pub(super) fn operation(head: &Parts) -> Result<Operation, SqsError> {
-    let target = head.headers.get(TARGET).and_then(|target| target.to_str().ok());
-    let named = target.and_then(|target| target.strip_prefix(SERVICE)).and_then(Operation::named);
-    named.ok_or_else(|| {
-        let text = match target {
-            Some(target) => format!("The operation {target} is not one of AmazonSQS."),
-            None => "The header X-Amz-Target is missing; it names the operation, such as AmazonSQS.SendMessage.".into(),
-        };
-        SqsError::new(Code::UnknownOperation, text)
-    })
-}
-
-/// What says no operation at all (P2).
-pub(super) fn unknown() -> Response {
-    let mut response = Response::new(Body::from("<UnknownOperationException/>\n"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
-}
-
 #[derive(Serialize)]
 struct Refusal<'a> {
     #[serde(rename = "__type")]
@@ -58,10 +39,28 @@ struct Refusal<'a> {
 }
 
 impl Protocol for Json {
-    fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, SqsError> {
+    fn fields(&self, _head: &Parts, body: &Bytes) -> Bytes {
+        body.clone()
+    }
+
+    fn operation(&self, head: &Parts, _fields: &[u8]) -> Result<Operation, SqsError> {
+        let target = head.headers.get(TARGET).and_then(|target| target.to_str().ok());
+        let named = target.and_then(|target| target.strip_prefix(SERVICE)).and_then(Operation::named);
+        named.ok_or_else(|| {
+            let text = match target {
+                Some(target) => format!("The operation {target} is not one of AmazonSQS."),
+                None => {
+                    "The header X-Amz-Target is missing; it names the operation, such as AmazonSQS.SendMessage.".into()
+                }
+            };
+            SqsError::new(Code::UnknownOperation, text)
+        })
+    }
+
+    fn read<'a, T: Deserialize<'a>>(&self, fields: &'a [u8]) -> Result<T, SqsError> {
         // A request without fields may be without a body.
-        let body = if body.is_empty() { b"{}" } else { body };
-        serde_json::from_slice(body).map_err(|error| SqsError::new(Code::Serialization, error.to_string()))
+        let fields = if fields.is_empty() { b"{}" } else { fields };
+        serde_json::from_slice(fields).map_err(|error| SqsError::new(Code::Serialization, error.to_string()))
     }
 
     fn write<T: Serialize>(&self, _operation: Operation, answer: &T) -> Response {

@@ -1,6 +1,6 @@
 //! The SQS door: what an AWS SDK speaks, on the port of gRPC. A request is read whole, judged once (`caller`), given to
-//! the protocol it speaks (`json`) and to its operation (`operations`), which knows no protocol. It converts and checks
-//! what is asked; no rule of delivery is decided here.
+//! the protocol it speaks (`json`, `query`) and to its operation (`operations`), which knows no protocol. It converts and
+//! checks what is asked; no rule of delivery is decided here.
 
 mod addresses;
 mod caller;
@@ -10,6 +10,7 @@ mod errors;
 mod json;
 mod model;
 mod operations;
+mod query;
 mod reading;
 mod refusals;
 mod signature;
@@ -17,6 +18,7 @@ mod signature;
 use std::sync::Arc;
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     http::{Method, request::Parts},
     middleware::Next,
@@ -60,8 +62,14 @@ pub(super) struct Services {
 
 /// How requests are read and answers written. Operations are the same for every protocol.
 trait Protocol: Sync {
+    /// Where a request has its fields.
+    fn fields(&self, head: &Parts, body: &Bytes) -> Bytes;
+
+    /// What is asked.
+    fn operation(&self, head: &Parts, fields: &[u8]) -> Result<Operation, SqsError>;
+
     /// The fields of a request; what is not there is absent, and judged by the operation.
-    fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, SqsError>;
+    fn read<'a, T: Deserialize<'a>>(&self, fields: &'a [u8]) -> Result<T, SqsError>;
 
     /// A success. `operation` is for protocols in which the same field has another name in each.
     fn write<T: Serialize>(&self, operation: Operation, answer: &T) -> Response;
@@ -85,25 +93,24 @@ fn is_ours(request: &Request) -> bool {
 }
 
 impl Services {
+    /// Answers a request in the protocol that it speaks.
     async fn answer(&self, request: Request) -> Response {
         let id = RequestId::new();
         let (head, body) = request.into_parts();
-        let mut response = match self.budget.read(&head, body).await {
-            Ok(whole) => self.speak(&head, &whole.body, &id).await,
-            Err(error) => json::Json.refuse(&error),
+        let mut response = if json::is_spoken(&head) {
+            self.speak(&json::Json, &head, body, &id).await
+        } else {
+            self.speak(&query::Query(&id), &head, body, &id).await
         };
         tracing::debug!(request = id.text(), status = response.status().as_u16(), "a call of the SQS wire");
         response.headers_mut().insert("x-amzn-requestid", id.header());
         response
     }
 
-    /// Gives a request to the protocol that it speaks.
-    async fn speak(&self, head: &Parts, body: &Bytes, id: &RequestId) -> Response {
-        if json::is_spoken(head) {
-            let answered = self.dispatch(&json::Json, head, body, id, json::operation(head));
-            return Box::pin(answered).await.unwrap_or_else(|error| json::Json.refuse(&error));
-        }
-        json::unknown()
+    /// Carries a request out; a failure is told in the protocol, too.
+    async fn speak<P: Protocol>(&self, protocol: &P, head: &Parts, body: Body, id: &RequestId) -> Response {
+        let answered = Box::pin(self.dispatch(protocol, head, body, id)).await;
+        answered.unwrap_or_else(|error| protocol.refuse(&error))
     }
 
     /// The way of every request, whatever it speaks: who calls, what is asked, whether that is allowed, the answer.
@@ -111,13 +118,14 @@ impl Services {
         &self,
         protocol: &P,
         head: &Parts,
-        body: &Bytes,
+        body: Body,
         id: &RequestId,
-        operation: Result<Operation, SqsError>,
     ) -> Result<Response, SqsError> {
-        let caller = self.gate.judge(head, body, id)?;
-        let operation = operation?;
+        let whole = self.budget.read(head, body).await?;
+        let caller = self.gate.judge(head, &whole.body, id)?;
+        let fields = protocol.fields(head, &whole.body);
+        let operation = protocol.operation(head, &fields)?;
         caller.may(operation)?;
-        operations::perform(protocol, self, &caller, operation, body).await
+        operations::perform(protocol, self, &caller, operation, &fields).await
     }
 }

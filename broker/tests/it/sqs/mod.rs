@@ -9,6 +9,8 @@ mod inputs;
 mod leases;
 mod messages;
 mod policies;
+mod query;
+mod query_forms;
 mod queues;
 mod redrive;
 mod signed;
