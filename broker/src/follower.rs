@@ -14,8 +14,7 @@ mod stepped;
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::Ordering,
         mpsc::{RecvTimeoutError, sync_channel},
     },
     time::{Duration, Instant},
@@ -35,6 +34,7 @@ use crate::{
     codec::decode_frame,
     limits,
     request::Request,
+    space::Gauge,
     writer::{Job, SliceJob},
 };
 
@@ -68,8 +68,8 @@ pub(crate) struct Ways {
     pub(crate) requests: mpsc::Sender<Box<dyn Request>>,
     /// Where bodies are read.
     pub(crate) bodies: Bodies,
-    /// Bytes that the journal occupies, as its thread last said.
-    pub(crate) stored: Arc<AtomicU64>,
+    /// What is stored, and how much may be.
+    pub(crate) space: Gauge,
 }
 
 /// Everything the thread owns.
@@ -87,8 +87,9 @@ pub(crate) struct Follower {
     mover: Mover,
     /// Bytes that were released if a checkpoint covered them, at the last look.
     idle_bytes: u64,
-    /// Bytes that the journal occupies.
-    stored: Arc<AtomicU64>,
+    space: Gauge,
+    /// A checkpoint is due, and the disk has no room for it; said once.
+    put_off: bool,
     /// Bytes of events since the names were last looked at, and when that was.
     unseen: u64,
     looked_at: Instant,
@@ -103,10 +104,11 @@ impl Follower {
     /// A follower, and the journal's end of what feeds it.
     pub(crate) fn new(past: Followed, ways: Ways, floor: u64) -> (Self, Feed) {
         let (feed, intake) = feed::connect();
-        let Ways { jobs, requests, bodies, stored } = ways;
+        let Ways { jobs, requests, bodies, space } = ways;
         let mover = Mover::new(requests, bodies);
-        let (slice_bytes, bodies, owing) = (MAX_SLICE_BYTES, (0, 0), false);
+        let (slice_bytes, bodies) = (MAX_SLICE_BYTES, (0, 0));
         let (idle_bytes, unseen, looked_at) = (0, 0, Instant::now());
+        let (put_off, owing) = (false, false);
         let mut follower = Self {
             past,
             intake,
@@ -116,7 +118,8 @@ impl Follower {
             bodies,
             mover,
             idle_bytes,
-            stored,
+            space,
+            put_off,
             unseen,
             looked_at,
             owing,
@@ -136,7 +139,7 @@ impl Follower {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if self.is_checkpoint_due() && self.checkpoint().is_err() {
+            if self.is_checkpoint_due() && self.has_room() && self.checkpoint().is_err() {
                 return;
             }
             let patience = Duration::from_millis(limits::LOOK_PAUSE);
@@ -168,16 +171,33 @@ impl Follower {
 
     /// The tail is larger than the next checkpoint is likely to be: then the checkpoint costs less than what led to it.
     /// Or it would give back more than it takes: large bodies come with few events.
-    /// A state that shrank makes a smaller one than the last.
     fn is_checkpoint_due(&self) -> bool {
-        let (now, then) = self.bodies;
-        let last = self.past.checkpoint_bytes;
-        let shrunk =
-            if now < then { u64::try_from(u128::from(last) * u128::from(now) / u128::from(then)) } else { Ok(last) };
-        let likely = shrunk.unwrap_or(last);
+        let likely = self.likely_bytes();
         self.past.last > self.past.covered
             && (self.past.tail_bytes > likely.max(self.floor)
                 || self.idle_bytes > likely.max(self.floor * limits::IDLE_FLOORS))
+    }
+
+    /// What the next checkpoint is likely to take. A state that shrank makes a smaller one than the last.
+    fn likely_bytes(&self) -> u64 {
+        let (now, then) = self.bodies;
+        let last = self.past.checkpoint_bytes;
+        if now < then {
+            u64::try_from(u128::from(last) * u128::from(now) / u128::from(then)).unwrap_or(last)
+        } else {
+            last
+        }
+    }
+
+    /// A checkpoint that meets a full disk would end the process, at every start again. It is put off instead: the frames
+    /// stay, and nothing is lost (H5).
+    fn has_room(&mut self) -> bool {
+        let needed = self.likely_bytes().max(self.floor).saturating_mul(limits::CHECKPOINT_ROOM);
+        let free = self.space.free();
+        if !std::mem::replace(&mut self.put_off, free < needed) && self.put_off {
+            tracing::warn!(free, needed, "the disk has no room for a checkpoint: it waits, and no space comes back");
+        }
+        !self.put_off
     }
 
     /// Writes a checkpoint of the copy, slice by slice between the appends. The copy stands still meanwhile; frames
@@ -209,6 +229,7 @@ impl Follower {
         let tail = std::mem::take(&mut self.past.tail_bytes);
         self.past.covered = covers;
         self.past.checkpoint_bytes = bytes;
+        self.space.checkpoint.store(bytes, Ordering::Relaxed);
         self.look();
         self.bodies.1 = self.bodies.0;
         tail
@@ -230,7 +251,7 @@ impl Follower {
     fn move_bodies(&mut self) {
         let most = (self.past.held.named_bytes() * limits::MOVE_SHARE).max(self.floor * limits::MOVE_FLOORS);
         if self.mover.is_idle()
-            && self.stored.load(Ordering::Relaxed) > most
+            && self.space.stored.load(Ordering::Relaxed) > most
             && let Some(frames) = self.past.held.sparse(self.past.covered, self.floor * limits::MOVE_GROUP_FLOORS)
         {
             self.mover.begin(&self.past.engine, &frames);

@@ -131,6 +131,9 @@ pub const MOVE_SHARE: u64 = 4;
 pub const SEND_RESERVE: u64 = 64 << 20;
 /// Free bytes of the disk at which deletes, claims and commits stop too (H5).
 pub const FINISH_RESERVE: u64 = 16 << 20;
+/// A checkpoint is begun, and sends are taken, while so many times its likely size is free: on sled it takes more than
+/// its bytes (H5).
+pub const CHECKPOINT_ROOM: u64 = 2;
 /// Stored bytes at which sends stop on sled, which keeps its data in memory once or twice (design §4).
 pub const SLED_BACKLOG: u64 = 2 << 30;
 /// The longest way that time is moved in one call under a manual clock: 400 days.

@@ -1,6 +1,7 @@
 //! Brokers and commands as real processes, for the stories beside this file.
 
 use std::{
+    fs::File,
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -43,18 +44,30 @@ impl BrokerProcess {
 
     /// The same, with more flags.
     pub(crate) fn start_with(data: &Path, flags: &[&str]) -> Self {
-        let mut broker = Self::spawn_with(data, flags);
+        Self::spawn_with(data, flags).ready()
+    }
+
+    /// The same, with what it says on stderr in a file.
+    pub(crate) fn start_logged(data: &Path, flags: &[&str], log: &Path) -> Self {
+        Self::spawn(data, flags, File::create(log).unwrap().into()).ready()
+    }
+
+    fn ready(mut self) -> Self {
         let mut line = String::new();
-        BufReader::new(broker.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(self.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let endpoint = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("not ready: {line:?}"));
-        broker.endpoint = endpoint.to_owned();
-        broker
+        self.endpoint = endpoint.to_owned();
+        self
     }
 
     /// Starts a broker without waiting for it.
     pub(crate) fn spawn_with(data: &Path, flags: &[&str]) -> Self {
+        Self::spawn(data, flags, Stdio::inherit())
+    }
+
+    fn spawn(data: &Path, flags: &[&str], stderr: Stdio) -> Self {
         let mut command = lockstep(&["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
-        let child = command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let child = command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         Self { child, endpoint: String::new() }
     }
 

@@ -27,6 +27,7 @@ use std::ops::Range;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::error::AppendError;
 use crate::frame::{Frame, FrameNumber, JournalId};
 
 /// The version of the frame encoding that this crate writes, and the only one it reads.
@@ -76,11 +77,16 @@ impl Chain {
         Self { journal, last: None, checksum: 0 }
     }
 
-    /// Whether all of `release` may go where the chain is that of the newest whole checkpoint: none of them may lie
-    /// after it.
-    pub(crate) fn may_release(&self, release: &[FrameNumber]) -> Result<(), String> {
-        match release.iter().find(|number| Some(**number) > self.last) {
-            Some(number) => Err(format!("frame {number} was to be released, and no checkpoint covers it")),
+    /// Judges an append before a byte is written: its number must be due, and no frame that it releases may lie after
+    /// the newest whole checkpoint, whose chain `start` is.
+    pub(crate) fn admit(&self, start: &Self, number: FrameNumber, release: &[FrameNumber]) -> Result<(), AppendError> {
+        if number != self.due() {
+            return Err(AppendError::Fenced { expected: self.due(), given: number });
+        }
+        match release.iter().find(|number| Some(**number) > start.last) {
+            Some(number) => {
+                Err(AppendError::Failed(format!("frame {number} was to be released, and no checkpoint covers it")))
+            }
             None => Ok(()),
         }
     }

@@ -25,6 +25,11 @@ pub enum AppendError {
     Failed(String),
 }
 
+/// Refuses whatever would be written after a failure: only a restart can tell what is there (H4).
+pub(crate) fn unless_failed(failed: Option<&str>) -> Result<(), String> {
+    failed.map_or(Ok(()), |reason| Err(format!("an earlier append failed: {reason}")))
+}
+
 /// The place of something that is missing or damaged, as precisely as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {

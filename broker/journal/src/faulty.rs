@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::error::{AppendError, Place, ReadError};
+use crate::error::{AppendError, Place, ReadError, unless_failed};
 use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Position, Replayed};
 use crate::journal::{BodyReader, Journal};
 
@@ -76,10 +76,7 @@ impl<J: Journal> FaultyJournal<J> {
 
 impl<J: Journal> FaultyJournal<J> {
     fn refuse_after_failure(&self) -> Result<(), AppendError> {
-        match &self.failed {
-            Some(reason) => Err(AppendError::Failed(format!("an earlier append failed: {reason}"))),
-            None => Ok(()),
-        }
+        unless_failed(self.failed.as_deref()).map_err(AppendError::Failed)
     }
 
     /// Counts a call that the wrapped journal answered.

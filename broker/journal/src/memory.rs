@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::checkpoint::SliceChain;
 use crate::encoding::{Chain, Header, encode};
-use crate::error::{AppendError, OpenError, Place, ReadError};
+use crate::error::{AppendError, OpenError, Place, ReadError, unless_failed};
 use crate::faulty::TornAppend;
 use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Position, Replayed, ReplayedFrame};
 use crate::journal::{BodyReader, Journal};
@@ -59,26 +59,20 @@ impl MemoryJournal {
     }
 
     fn prepare(&mut self, number: FrameNumber, frame: &Frame, release: &[FrameNumber]) -> Result<Bytes, AppendError> {
-        if let Some(reason) = &self.failed {
-            return Err(AppendError::Failed(format!("an earlier append failed: {reason}")));
-        }
-        if number != self.chain.due() {
-            return Err(AppendError::Fenced { expected: self.chain.due(), given: number });
-        }
-        match self.start.may_release(release).and_then(|()| encode(&self.chain, frame)) {
-            Ok(encoded) => {
-                self.chain.advance(number, encoded.checksum);
-                Ok(encoded.bytes)
-            }
-            Err(reason) => Err(self.fail(reason)),
-        }
+        unless_failed(self.failed.as_deref()).map_err(AppendError::Failed)?;
+        let encoded = match self.chain.admit(&self.start, number, release) {
+            Ok(()) => encode(&self.chain, frame),
+            Err(AppendError::Failed(reason)) => Err(reason),
+            Err(fenced @ AppendError::Fenced { .. }) => return Err(fenced),
+        };
+        let encoded = encoded.map_err(|reason| self.fail(reason))?;
+        self.chain.advance(number, encoded.checksum);
+        Ok(encoded.bytes)
     }
 
     /// The slice to store, and the checkpoint as it is with it.
     fn prepare_slice(&self, covers: FrameNumber, slice: &[u8], last: bool) -> Result<(Bytes, SliceChain), String> {
-        if let Some(reason) = &self.failed {
-            return Err(format!("an earlier append failed: {reason}"));
-        }
+        unless_failed(self.failed.as_deref())?;
         let header = |number| {
             let bytes = self.disk.frame(number).ok_or_else(|| format!("frame {number} is not there"))?;
             Header::parse(&bytes).map(|header| header.checksum)

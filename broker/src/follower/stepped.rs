@@ -74,7 +74,7 @@ impl Stepped {
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return Stepping::Ended,
         }
-        if self.follower.is_checkpoint_due() {
+        if self.follower.is_checkpoint_due() && self.follower.has_room() {
             self.follower.intake.writing(true);
             let left = slices::cut_at(self.follower.past.engine.distilled(), self.follower.slice_bytes).collect();
             self.writing = Some(Writing { covers: self.follower.past.last, bytes: 0, left, stored: None });

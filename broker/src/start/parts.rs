@@ -69,10 +69,11 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         reserves: settings.reserves,
         backlog,
         stored: Arc::clone(&stored),
+        checkpoint: Arc::new(AtomicU64::new(followed.as_ref().map_or(0, |followed| followed.checkpoint_bytes))),
     };
     let follow = |followed| {
-        let (requests, bodies, stored) = (requests_in.clone(), bodies.clone(), Arc::clone(&stored));
-        let ways = Ways { jobs: jobs_in.downgrade(), requests, bodies, stored };
+        let (requests, bodies, space) = (requests_in.clone(), bodies.clone(), space.clone());
+        let ways = Ways { jobs: jobs_in.downgrade(), requests, bodies, space };
         Follower::new(followed, ways, settings.checkpoint_floor)
     };
     let (follower, feed) = followed.map(follow).unzip();

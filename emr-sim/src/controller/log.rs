@@ -92,7 +92,11 @@ fn open(place: &LogPlace) -> Result<(Box<dyn Writer>, Fleet), LogError> {
         LogPlace::Memory => replayed(MemoryJournal::new()),
         LogPlace::Directory(directory) => {
             std::fs::create_dir_all(directory).map_err(fault)?;
-            let options = SegmentsOptions { segment_bytes: SEGMENT_BYTES, stall_limit: Duration::from_secs(60) };
+            let options = SegmentsOptions {
+                segment_bytes: SEGMENT_BYTES,
+                stall_limit: Duration::from_secs(60),
+                ..SegmentsOptions::default()
+            };
             replayed(SegmentsJournal::open(directory, options).map_err(fault)?)
         }
     }

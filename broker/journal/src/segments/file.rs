@@ -56,6 +56,12 @@ pub(super) fn reserve(file: &File, bytes: u64) -> io::Result<bool> {
     }
 }
 
+/// Bytes that are free on the disk of a file or folder.
+pub(super) fn free(file: &File) -> io::Result<u64> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 /// Begins the segment of `first` in the spare file (or in a new one): its header, then its name, both durable.
 pub(super) fn begin(folder: &Path, journal: JournalId, first: FrameNumber) -> io::Result<File> {
     let spare = folder.join(SPARE);

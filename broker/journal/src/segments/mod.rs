@@ -12,7 +12,7 @@
 //! | a power cut in an append | the frame is found torn and cut: nothing names it durable (`open`) |
 //! | a sync that failed, and a restart | the last frame is written again and synced before anyone is answered (H7, `open`) |
 //! | damage at rest | every byte lies under a checksum; a later frame, ACKED or CLEAN names what was durable |
-//! | a full disk | met when the next segment's space is taken, long before it is needed (`file`) |
+//! | a full disk | space is taken ahead, whole segments while there is plenty, else in small steps (`room`) |
 //! | any error of a write, a sync or a rename | no append is taken any more (H4) |
 //!
 //! A segment goes when nothing in it lives: a checkpoint covers its events and its bodies were released (H6). Bodies are
@@ -25,6 +25,7 @@ mod index;
 mod open;
 mod reader;
 mod record;
+mod room;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -40,11 +41,12 @@ use self::checkpoint::{Checkpoint, Writing};
 use self::index::{Segment, Slot};
 use self::reader::Shared;
 use self::record::{FIRST_OFFSET, HEAD_BYTES};
+use self::room::Room;
 use crate::checkpoint::SliceChain;
 use crate::directory::acknowledged::Acknowledged;
 use crate::directory::{Directory, durable};
 use crate::encoding::{Chain, encode};
-use crate::error::{AppendError, OpenError, Place, ReadError};
+use crate::error::{AppendError, OpenError, Place, ReadError, unless_failed};
 use crate::faulty::TornAppend;
 use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Replayed};
 use crate::journal::Journal;
@@ -64,11 +66,14 @@ pub struct SegmentsOptions {
     /// The size of a segment in bytes, at most 1 GiB; a frame that is larger has one for itself. Default: 64 MiB. So
     /// much disk space is taken ahead, twice.
     pub segment_bytes: u64,
+    /// Whole segments are taken ahead only while so many bytes of the disk stay free; near its end space is taken in
+    /// small steps, so that what is free says how much may still be stored. Default: 128 MiB.
+    pub keep_free: u64,
 }
 
 impl Default for SegmentsOptions {
     fn default() -> Self {
-        Self { stall_limit: Duration::from_secs(10), segment_bytes: 64 << 20 }
+        Self { stall_limit: Duration::from_secs(10), segment_bytes: 64 << 20, keep_free: 128 << 20 }
     }
 }
 
@@ -97,8 +102,8 @@ pub struct SegmentsJournal {
     /// The first frame of the segment that takes the next one.
     active_first: FrameNumber,
     active: File,
-    /// Whether the next segment's space is taken.
-    spare: bool,
+    /// What space is taken ahead.
+    room: Room,
     checkpoint: Option<Checkpoint>,
     /// The checkpoint under way.
     writing: Option<Writing>,
@@ -135,13 +140,8 @@ impl SegmentsJournal {
 
     /// Everything that must be refused before a byte is written.
     fn admit(&self, number: FrameNumber, release: &[FrameNumber]) -> Result<(), AppendError> {
-        if let Some(reason) = &self.failed {
-            return Err(AppendError::Failed(format!("an earlier append failed: {reason}")));
-        }
-        if number != self.chain.due() {
-            return Err(AppendError::Fenced { expected: self.chain.due(), given: number });
-        }
-        self.start().may_release(release).map_err(AppendError::Failed)
+        unless_failed(self.failed.as_deref()).map_err(AppendError::Failed)?;
+        self.chain.admit(&self.start(), number, release)
     }
 
     /// What the frames after the checkpoint hang on.
@@ -158,27 +158,24 @@ impl SegmentsJournal {
         self.shared.index().as_ref().map_or(FIRST_OFFSET, |index| index.end(self.active_first))
     }
 
-    /// Where the next record of `bytes` bytes begins; begins a new segment when the present one is full.
+    /// Where the next record of `bytes` bytes begins, its space taken; begins a new segment when the present one is full.
     fn make_room(&mut self, bytes: usize) -> io::Result<u64> {
-        let end = self.end();
-        if end == FIRST_OFFSET || end + bytes as u64 <= self.options.segment_bytes {
-            return Ok(end);
+        let (end, bytes) = (self.end(), bytes as u64);
+        if end == FIRST_OFFSET || end + bytes <= self.options.segment_bytes {
+            return self.room.extend(&self.active, end, bytes).map(|()| end);
         }
         // What was reserved and not used goes back; should a power cut undo it, zeros are the end all the same.
         self.active.set_len(end)?;
-        if !self.spare && !file::make_spare(&self.folder, self.options.segment_bytes)? {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
-        }
+        self.room.prepare(&self.folder)?;
         let first = self.chain.due();
         self.active = file::begin(&self.folder, self.chain.journal, first)?;
         self.active_first = first;
         if let Some(index) = self.shared.index_mut().as_mut() {
             index.add(first, Segment::empty(FIRST_OFFSET));
         }
-        self.spare = file::make_spare(&self.folder, self.options.segment_bytes)?;
-        if !self.spare {
-            tracing::warn!("no space is left for another segment of the journal: free some before this one is full");
-        }
+        self.room.begun();
+        self.room.extend(&self.active, FIRST_OFFSET, bytes)?;
+        self.room.prepare(&self.folder)?;
         Ok(FIRST_OFFSET)
     }
 
@@ -227,9 +224,7 @@ impl SegmentsJournal {
 
     /// One slice of a checkpoint; after the last one it takes the place of the one before.
     fn add_slice(&mut self, covers: FrameNumber, slice: &[u8], last: bool) -> Result<(), String> {
-        if let Some(reason) = &self.failed {
-            return Err(format!("an earlier append failed: {reason}"));
-        }
+        unless_failed(self.failed.as_deref())?;
         let failed = |error: io::Error| format!("the checkpoint of frame {covers}: {error}");
         let unfinished = self.writing.take();
         let header = |frame| self.shared.checksum(frame).map_err(|error| error.to_string());

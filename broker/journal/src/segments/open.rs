@@ -11,6 +11,7 @@ use super::checkpoint::{self, Checkpoint};
 use super::index::Index;
 use super::reader::Shared;
 use super::record::{FIRST_OFFSET, HEAD_BYTES};
+use super::room::Room;
 use super::scan::{self, Scanned};
 use super::{SPARE, Seams, SegmentsJournal, SegmentsOptions, file};
 use crate::directory::acknowledged::Acknowledged;
@@ -49,11 +50,8 @@ pub(super) fn open(path: &Path, options: SegmentsOptions, seams: Seams) -> Resul
             (first, file::begin(&folder, journal, first).map_err(failed)?)
         }
     };
-    if !file::reserve(&active, options.segment_bytes).map_err(failed)? {
-        tracing::warn!(folder = %folder.display(), "no space can be reserved for the journal: the disk is full");
-    }
+    let room = Room::open(options, &active, index.end(active_first), &folder).map_err(failed)?;
     active.sync_all().map_err(failed)?;
-    let spare = file::make_spare(&folder, options.segment_bytes).map_err(failed)?;
     durable::sync_directory(&folder).map_err(failed)?;
     directory.sync().map_err(failed)?;
     // The last frame may be one whose append was never answered: it is durable now, and acknowledged from here on.
@@ -67,7 +65,7 @@ pub(super) fn open(path: &Path, options: SegmentsOptions, seams: Seams) -> Resul
         chain,
         active_first,
         active,
-        spare,
+        room,
         checkpoint,
         writing: None,
         failed: None,
@@ -131,7 +129,7 @@ pub(super) fn salvage(path: &Path, options: SegmentsOptions) -> Result<SegmentsJ
         chain,
         active_first,
         active,
-        spare: false,
+        room: Room::none(options, 0),
         checkpoint,
         writing: None,
         failed: Some("it was opened only to be salvaged".to_owned()),

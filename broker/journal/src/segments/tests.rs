@@ -231,6 +231,28 @@ fn the_next_segments_space_is_taken_ahead_and_given_back_at_a_clean_end() {
 }
 
 #[test]
+fn h5_near_the_end_of_the_disk_space_is_taken_in_small_steps() {
+    let bench = Bench { segment_bytes: 16 << 20, ..Bench::new() };
+    // As if less than everything were free.
+    let options = SegmentsOptions { keep_free: u64::MAX, ..bench.options() };
+    let length = |name: &str| fs::metadata(bench.path(name)).map(|metadata| metadata.len()).ok();
+    let taken = || length("segments/00000000000000000001.seg").unwrap();
+    let mut journal = SegmentsJournal::open(&bench.data(), options).unwrap();
+    assert_eq!((length("segments/spare"), taken()), (None, FIRST_OFFSET + (4 << 20)));
+    let large = Frame { bodies: vec![bytes::Bytes::from(vec![7; 2 << 20])], ..frame(1) };
+    for number in 1..=7 {
+        journal.append(FrameNumber(number), &large, &[]).unwrap();
+        assert!(taken() - journal.end().min(taken()) <= 4 << 20, "no more than a step ahead");
+    }
+    assert_eq!(taken(), 16 << 20, "a segment grows to its size");
+    journal.append(FrameNumber(8), &large, &[]).unwrap();
+    assert_eq!(length("segments/00000000000000000008.seg"), Some(FIRST_OFFSET + (4 << 20)));
+    drop(journal);
+    let journal = SegmentsJournal::open(&bench.data(), options).unwrap();
+    assert!(journal.last() == Some(FrameNumber(8)) && journal.replay().all(|frame| frame.is_ok()));
+}
+
+#[test]
 fn a_missing_segment_refuses_the_start_by_the_frame_that_is_lost() {
     for lost in [0, 1, 2] {
         let bench = Bench::new();

@@ -40,7 +40,7 @@ use crate::checkpoint::SliceChain;
 use crate::directory::Directory;
 use crate::directory::acknowledged::Acknowledged;
 use crate::encoding::{Chain, encode};
-use crate::error::{AppendError, OpenError, Place, ReadError};
+use crate::error::{AppendError, OpenError, Place, ReadError, unless_failed};
 use crate::faulty::TornAppend;
 use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Replayed};
 use crate::journal::Journal;
@@ -142,13 +142,8 @@ impl SledJournal {
 
     /// Everything that must be refused before a byte is written.
     fn admit(&self, number: FrameNumber, release: &[FrameNumber]) -> Result<(), AppendError> {
-        if let Some(reason) = &self.failed {
-            return Err(AppendError::Failed(format!("an earlier append failed: {reason}")));
-        }
-        if number != self.chain.due() {
-            return Err(AppendError::Fenced { expected: self.chain.due(), given: number });
-        }
-        self.start().may_release(release).map_err(AppendError::Failed)
+        unless_failed(self.failed.as_deref()).map_err(AppendError::Failed)?;
+        self.chain.admit(&self.start(), number, release)
     }
 
     /// What the frames after the checkpoint hang on.
@@ -186,9 +181,7 @@ impl SledJournal {
         slice: &[u8],
         last: bool,
     ) -> Result<(Unfinished, sled::Batch), String> {
-        if let Some(reason) = &self.failed {
-            return Err(format!("an earlier append failed: {reason}"));
-        }
+        unless_failed(self.failed.as_deref())?;
         let taken = self.unfinished.take();
         let (chain, mut keys) = taken.map_or((None, Vec::new()), |taken| (Some(taken.chain), taken.keys));
         let store = self.store();
