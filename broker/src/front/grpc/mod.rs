@@ -8,8 +8,6 @@ mod consume;
 mod dead_letters;
 mod errors;
 mod explain;
-#[cfg(test)]
-mod fuzz;
 mod guard;
 mod input;
 mod messages;
@@ -84,3 +82,6 @@ pub(super) async fn routes(handle: Handle, faults: Option<Faults>, door: watch::
         .add_service(gate.guard(ProducersServer::new(services.clone()).max_decoding_message_size(most)))
         .add_service(gate.guard(ClockServer::new(services)))
 }
+
+#[cfg(test)]
+mod fuzz;
