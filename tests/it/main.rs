@@ -12,6 +12,7 @@ mod emr;
 mod faults;
 mod forgetfs;
 mod golden;
+mod hostile;
 mod house;
 mod journal;
 mod kill;
