@@ -43,7 +43,7 @@ pub(crate) fn shell(script: &str) -> Task {
 fn streaming(out: &Path, task: Task) -> PoolSettings {
     let mut settings = settings(out, JobKind::Transcript);
     settings.step.task = task;
-    settings.step.limits.seconds = 20;
+    settings.step.limits.seconds = 60;
     settings.claim.max_messages = 40;
     settings
 }
@@ -128,7 +128,7 @@ async fn seeded_crashes_change_nothing_in_what_a_mapper_with_state_publishes_in_
         let seed = 70 + format as u64;
         let (broker, out, messages) = sent(seed, 120);
         let broker = broker.with_losses(seed, 0.03);
-        let (crash, died) = seeded_crashes(seed, 0.2, 8);
+        let (crash, died) = seeded_crashes(seed, 0.4, 8);
         run_to_the_end(&broker, || {
             let mut settings = streaming(out.path(), python(NUMBERING));
             settings.step.format = format;
@@ -138,7 +138,7 @@ async fn seeded_crashes_change_nothing_in_what_a_mapper_with_state_publishes_in_
         .await;
         judge_numbers(out.path(), &messages);
         judge_leftovers(out.path(), &broker);
-        assert!(died.lock().unwrap().len() > 1, "{format}: somebody died");
+        assert!(!died.lock().unwrap().is_empty(), "{format}: somebody died");
     }
 }
 
