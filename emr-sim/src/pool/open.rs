@@ -28,7 +28,7 @@ pub struct Pool<P: Port> {
 
 impl<P: Port> Pool<P> {
     /// Opens the reader under a fresh instance id and sets the output folder right (B9). The caller sends its first
-    /// message after this: from here on folder and broker know each other, and [`PoolSettings::facts`] are in both.
+    /// message after this: from here on folder and broker know each other, and the facts of the settings are in both.
     ///
     /// # Errors
     /// [`PoolError::Refused`] when the folder is not this reader's or this run's: another pool that works on the reader
