@@ -39,6 +39,9 @@ pub struct Followed {
 
 /// Steps without an event after which a run that does not end is stuck.
 const MOST_STEPS: u32 = 20_000;
+/// Events, in all and for each question that is planned, after which a run that does not end goes in circles.
+const MOST_EVENTS: usize = 10_000;
+const MOST_EVENTS_PER_QUESTION: usize = 50;
 
 /// Runs a plan and judges it.
 #[must_use]
@@ -70,7 +73,8 @@ fn drive(world: &Shared, tasks: &mut Tasks) {
         // While the broker is down nothing can be heard of.
         steps = if now == events && world.borrow().broker.is_some() { steps + 1 } else { 0 };
         events = now;
-        if steps > MOST_STEPS {
+        let most = MOST_EVENTS + MOST_EVENTS_PER_QUESTION * world.borrow().plan.steps as usize;
+        if steps > MOST_STEPS || events > most {
             return world.borrow_mut().note(What::Stuck(format!("{} tasks do not end", tasks.unfinished())));
         }
         if !worsen(world, tasks) && !follow(world) && !work(world, tasks) && !world.borrow_mut().follow(false) {

@@ -10,6 +10,7 @@ mod session;
 
 use std::{cell::Cell, future::Future, rc::Rc};
 
+use lockstep_broker::Failure;
 use lockstep_engine::{
     AttributeChanges, DeduplicationScope, GroupDelivery, RedriveChange, RedrivePolicy, command::CreateQueue,
     words::Tags,
@@ -17,7 +18,7 @@ use lockstep_engine::{
 
 use crate::{
     calls::queue_name,
-    history::{Answer, Ask, Entry},
+    history::{Answer, Ask, Entry, What},
     wire,
     world::{Shared, sleep},
 };
@@ -86,10 +87,16 @@ async fn create_queues(world: &Shared) {
         let command = CreateQueue { name: queue_name(queue), attributes, tags: Tags::default() };
         loop {
             let handle = world.borrow().handle();
-            if let Some(handle) = handle
-                && handle.create_queue(command.clone()).await.is_ok()
-            {
-                break;
+            if let Some(handle) = handle {
+                match handle.create_queue(command.clone()).await {
+                    Ok(_) => break,
+                    Err(Failure::Rejected(rejected)) => {
+                        // A disk that lies has lost the dead-letter queue that this one names: asking again is in vain.
+                        return world.borrow_mut().note(What::Stuck(format!("queue {queue} is refused: {rejected}")));
+                    }
+                    // Not now, or not known.
+                    Err(_) => {}
+                }
             }
             sleep(world, 500).await;
         }
