@@ -46,6 +46,9 @@ pub(crate) struct ServeArgs {
     /// Where the journal lies. Default: what the data directory holds, sled in a new one.
     #[arg(long)]
     journal: Option<JournalKind>,
+    /// Read every stored body again, slowly, so long after the last time, and name the damaged ones; 0: never (H6).
+    #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
+    scrub_every: u64,
     /// Write a checkpoint when the events since the last one are more than it, and more than so many bytes (H6).
     #[arg(long, default_value_t = 4 << 20, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(4_096..=1 << 30))]
     checkpoint_floor: u64,
@@ -264,6 +267,7 @@ fn start(args: &ServeArgs, security: Security) -> anyhow::Result<Broker> {
     let journal = journal.map_err(|error| Refused(error.to_string()))?;
     let settings = BrokerSettings {
         checkpoint_floor: args.checkpoint_floor,
+        scrub_pause: (args.scrub_every > 0).then(|| Duration::from_secs(args.scrub_every)),
         accept_time_jump: args.accept_time_jump,
         clock: args.clock()?,
         force_clock: args.force_clock,

@@ -19,6 +19,7 @@ mod poll;
 mod receipts;
 mod recovery;
 mod request;
+mod scrub;
 mod sequencer;
 pub mod simulation;
 mod space;

@@ -94,6 +94,12 @@ pub const DEFAULT_CLAIM_MESSAGES: u32 = 1_000;
 pub const DEFAULT_CLAIM_BYTES: u64 = 1 << 20;
 /// Longest sleep of the sequencer's timer: a suspended machine wakes up late by no more than this.
 pub const LONGEST_SLEEP: u64 = 5_000;
+/// Most bytes of bodies that are read a second only to know that they can be (H6).
+pub const SCRUB_BYTES_A_SECOND: u64 = 4 << 20;
+/// Most messages of which the bodies are read at once for that.
+pub const SCRUB_MESSAGES: usize = 100;
+/// Milliseconds between the end of a pass over all bodies and the next, unless the settings say otherwise.
+pub const SCRUB_PAUSE: u64 = 3_600_000;
 /// Cache of fresh bodies unless the settings say otherwise.
 pub const CACHE_BYTES: u64 = 64 << 20;
 /// Bytes of events that are worth a checkpoint, however small the last one was (H6).

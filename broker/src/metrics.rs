@@ -136,6 +136,7 @@ pub(crate) struct Metrics {
     frame_bytes: AtomicU64,
     journal_bytes: AtomicU64,
     held: AtomicU64,
+    damaged: AtomicU64,
     waiting: AtomicU64,
     space: [AtomicU64; 2],
 }
@@ -149,6 +150,7 @@ pub(crate) struct Reading {
     pub(crate) frame_bytes: u64,
     pub(crate) journal_bytes: u64,
     pub(crate) held: u64,
+    pub(crate) damaged: u64,
     pub(crate) waiting: u64,
     pub(crate) space: Space,
 }
@@ -163,6 +165,7 @@ impl Metrics {
             frame_bytes: AtomicU64::new(0),
             journal_bytes: AtomicU64::new(journal_bytes),
             held: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             space: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
         }
@@ -202,6 +205,11 @@ impl Metrics {
         self.held.fetch_sub(answers as u64, Relaxed);
     }
 
+    /// A pass over all stored bodies found so many that cannot be read (H6).
+    pub(crate) fn scrubbed(&self, damaged: u64) {
+        self.damaged.store(damaged, Relaxed);
+    }
+
     /// What the last turn saw.
     pub(crate) fn turned(&self, waiting: usize, space: Space) {
         self.waiting.store(waiting as u64, Relaxed);
@@ -217,6 +225,7 @@ impl Metrics {
             frame_bytes: self.frame_bytes.load(Relaxed),
             journal_bytes: self.journal_bytes.load(Relaxed),
             held: self.held.load(Relaxed),
+            damaged: self.damaged.load(Relaxed),
             waiting: self.waiting.load(Relaxed),
             space: Space { for_sends: self.space[0].load(Relaxed), for_finishes: self.space[1].load(Relaxed) },
         }

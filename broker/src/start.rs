@@ -33,6 +33,7 @@ use crate::{
     limits,
     receipts::{ReceiptKeyError, Receipts},
     recovery::{Follow, RecoveryError, recover},
+    scrub,
     sequencer::Phase,
     space::Reserves,
     writer::{self, note_fault},
@@ -81,6 +82,8 @@ pub struct BrokerSettings {
     pub sled_backlog: u64,
     /// Bytes of events that are worth a checkpoint, however small the last one was (H6).
     pub checkpoint_floor: u64,
+    /// The pause before each pass that reads every stored body again (H6); none: no such passes.
+    pub scrub_pause: Option<Duration>,
     /// Start although a downtime of more than a day expires messages (H2).
     pub accept_time_jump: bool,
     /// Serve a data directory although it was served by another kind of clock (H2).
@@ -104,6 +107,7 @@ impl BrokerSettings {
             reserves: Reserves::default(),
             sled_backlog: limits::SLED_BACKLOG,
             checkpoint_floor: limits::CHECKPOINT_FLOOR,
+            scrub_pause: Some(Duration::from_millis(limits::SCRUB_PAUSE)),
             accept_time_jump: false,
             force_clock: false,
             faults: None,
@@ -155,6 +159,7 @@ pub struct Broker {
     fault: watch::Receiver<Option<Arc<str>>>,
     faults: Option<Faults>,
     doors: Doors,
+    scrub_pause: Option<Duration>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -225,7 +230,8 @@ impl Broker {
         }
         spawn("lockstep-sequencer", fault_in, move || runtime.block_on(sequencer.run()))?;
         let doors = Doors { security: settings.security.clone(), sqs: settings.sqs, guest: None };
-        Ok(Self { handle, phase, fault, faults: settings.faults.clone(), doors, ended })
+        let scrub_pause = settings.scrub_pause;
+        Ok(Self { handle, phase, fault, faults: settings.faults.clone(), doors, scrub_pause, ended })
     }
 
     /// Lets another service answer on the broker's port. It is shielded by neither tokens nor TLS beyond the port's own.
@@ -273,6 +279,7 @@ impl Broker {
         let (close, closing) = watch::channel(Door::Open);
         let mut server =
             tokio::spawn(port::serve(self.handle.clone(), self.faults.clone(), self.doors.clone(), listener, closing));
+        let scrub = self.scrub_pause.map(|pause| tokio::spawn(scrub::run(self.handle.clone(), pause)));
         let served = tokio::select! {
             () = shutdown => Ok(()),
             () = self.handle.drained() => {
@@ -283,6 +290,9 @@ impl Broker {
             ended = &mut server => ended.expect("the server does not panic").map_err(ServeError::Grpc),
         };
         tracing::info!("stopping");
+        if let Some(scrub) = scrub {
+            scrub.abort();
+        }
         self.phase.send_replace(Phase::Draining);
         close.send_replace(Door::Closing);
         if !server.is_finished()

@@ -357,7 +357,7 @@ impl Handle {
     }
 }
 
-fn wanted(queue: QueueGeneration, sequence: SequenceNumber, body: BodyRef) -> Wanted {
+pub(super) fn wanted(queue: QueueGeneration, sequence: SequenceNumber, body: BodyRef) -> Wanted {
     Wanted { queue, owner: BodyOwner::Message(sequence), body }
 }
 

@@ -15,6 +15,7 @@ mod pending;
 mod places;
 mod producers;
 mod readers;
+mod scrub;
 mod tags;
 
 use std::sync::Arc;

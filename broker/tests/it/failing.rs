@@ -1,12 +1,19 @@
 //! What a failed append means to callers (H4), what space means to senders (H5), and what a bad body stops (H6).
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use lockstep_broker::{Broker, BrokerSettings, Failure, Receipts, ServeError};
 use lockstep_engine::{Rejected, command::Delete, words::SequenceNumber};
 use lockstep_journal::{Fault, FaultyJournal, FrameNumber, Journal, MemoryDisk, MemoryJournal, Position};
+use lockstep_proto::v1;
 
-use crate::support::{Served, create, memory, message, park, queue, receive, send};
+use crate::{
+    http::{get, series},
+    support::{Served, create, memory, message, park, queue, receive, send},
+};
 
 const Q: &str = "q.fifo";
 
@@ -152,6 +159,26 @@ async fn a_bad_body_stops_its_group_and_nothing_else() {
     }
     let deliveries = handle.receive(receive(Q, 10), Some(0)).await.expect("the good one");
     assert_eq!(deliveries.iter().map(|it| it.body.clone()).collect::<Vec<_>>(), ["3"]);
+    broker.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_damaged_body_is_counted_before_somebody_needs_it() {
+    let journal = FaultyJournal::new(MemoryJournal::new(), 0, Fault::Lost);
+    // Frame 1 makes the queue; each send that is waited for makes one more.
+    journal.damage_body(Position { frame: FrameNumber(3), index: 0 });
+    let pause = Some(Duration::from_millis(5));
+    let settings = BrokerSettings { cache_bytes: 0, scrub_pause: pause, ..memory() };
+    let mut broker = Served::serve(start_on(journal, None, &settings)).await;
+    broker.create(Q, v1::QueueAttributes::default()).await;
+    for id in ["1", "2", "3"] {
+        broker.send(Q, "g", id, "body").await;
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while series(&get(&broker, "/metrics", "").await.1, "lockstep_damaged_bodies") < 1.0 {
+        assert!(Instant::now() < deadline, "nobody looked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     broker.stop().await.expect("a clean end");
 }
 

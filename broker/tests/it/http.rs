@@ -33,7 +33,7 @@ async fn plain_http_and_grpc_share_the_port() {
 }
 
 /// The value of a series.
-fn series(text: &str, series: &str) -> f64 {
+pub(crate) fn series(text: &str, series: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().expect("a number")
 }

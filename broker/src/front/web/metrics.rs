@@ -66,7 +66,10 @@ const BROKER_COUNTERS: [OfBroker; 2] = [
     ("lockstep_frame_bytes", "Bytes of events and bodies in them", |broker| Some(broker.frame_bytes)),
 ];
 
-const BROKER_GAUGES: [OfBroker; 5] = [
+const BROKER_GAUGES: [OfBroker; 6] = [
+    ("lockstep_damaged_bodies", "Stored bodies that the last pass over them could not read (H6)", |broker| {
+        Some(broker.damaged)
+    }),
     ("lockstep_held_answers", "Answers that wait for a frame to be durable (H4)", |broker| Some(broker.held)),
     ("lockstep_waiting_polls", "Receives, claims and peeks that wait for a message", |broker| Some(broker.waiting)),
     ("lockstep_journal_bytes", "Bytes that the journal occupies", |broker| Some(broker.journal_bytes)),
