@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from botocore.exceptions import ClientError
 
-KEY, SECRET = "AKIAIOSFODNN7LOCKSTEP", "a secret/with+signs"
+KEY, SECRET = "AKIAIOSFODNN7LOCKSTEP", "a+secret/with=signs"
 
 
 @pytest.fixture
