@@ -3,26 +3,14 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a mutation looks for its own place")]
 
+mod breaking;
+
+use breaking::broken;
 use lockstep_simulation::{
     Flaw, Plan,
-    checker::check,
     history::{Accepted, Answer, Ask, Call, Delivered, Event, History, QueueFacts, What},
     simulate,
 };
-
-/// Breaks the first history that has the right place for it, and expects one of these rules to be named.
-fn broken(rules: &[&str], breaks: impl Fn(&mut History) -> Option<()>) {
-    for seed in 1..200 {
-        let mut history = simulate(&Plan::new(seed)).history;
-        if breaks(&mut history).is_none() {
-            continue;
-        }
-        let violation = check(&history).expect_err("a broken history must be reported");
-        assert!(rules.contains(&violation.rule), "seed {seed}: expected one of {rules:?}, got {violation}");
-        return;
-    }
-    panic!("no history had the right place");
-}
 
 /// The first answer, by its event, for which there is something.
 fn first<T>(history: &mut History, found: impl Fn(&Answer) -> Option<T>) -> Option<(usize, Call, T)> {
@@ -64,7 +52,7 @@ fn received(answer: &Answer) -> Option<Vec<Delivered>> {
 
 #[test]
 fn a_lost_message_is_reported() {
-    broken(&["guarantee 1"], |history| {
+    broken(1..200, &["guarantee 1"], |history| {
         // What came out last at the end did not come out, and nothing else may have ended it.
         let may_end = |event: &Event| {
             matches!(
@@ -97,7 +85,7 @@ fn a_lost_message_is_reported() {
 
 #[test]
 fn a_second_holder_is_reported() {
-    broken(&["O4"], |history| {
+    broken(1..200, &["O4"], |history| {
         let (place, call, delivered) = first(history, received)?;
         let Ask::Receive { visibility: None, attempt: None, .. } = ask_of(history, call) else { return None };
         let again: Vec<_> = delivered.iter().map(|one| Delivered { epoch: one.epoch + 1_000, ..*one }).collect();
@@ -108,7 +96,7 @@ fn a_second_holder_is_reported() {
 
 #[test]
 fn a_wrong_order_is_reported() {
-    broken(&["O5"], |history| {
+    broken(1..200, &["O5"], |history| {
         let (place, _, (one, other)) = first(history, |answer| {
             let delivered = received(answer)?;
             let pair = |place: &usize| delivered[*place].seen.group == delivered[*place + 1].seen.group;
@@ -123,7 +111,7 @@ fn a_wrong_order_is_reported() {
 
 #[test]
 fn a_message_that_is_overtaken_is_reported() {
-    broken(&["O3"], |history| {
+    broken(1..200, &["O3"], |history| {
         // The first of a group, which was known to be there, is left out of an answer that brings the second.
         let may_go = |event: &Event| matches!(event.what, What::Asked(_, Ask::Move { .. } | Ask::Purge { .. }));
         let stays = |queue: &QueueFacts| queue.redrive.is_none() && queue.retention > 10_000_000;
@@ -157,7 +145,7 @@ fn a_message_that_is_overtaken_is_reported() {
 
 #[test]
 fn a_delete_that_does_not_stick_is_reported() {
-    broken(&["guarantee 4"], |history| {
+    broken(1..200, &["guarantee 4"], |history| {
         let (place, call, ()) = first(history, |answer| match answer {
             Answer::Deleted(outcomes) if outcomes[0] == Ok(false) => Some(()),
             _ => None,
@@ -179,7 +167,7 @@ fn a_delete_that_does_not_stick_is_reported() {
 
 #[test]
 fn a_message_finished_twice_is_reported() {
-    broken(&["R4"], |history| {
+    broken(1..200, &["R4"], |history| {
         let (place, call, ()) = first(history, |answer| match answer {
             Answer::Deleted(outcomes) if outcomes[0] == Ok(false) => Some(()),
             _ => None,
@@ -192,7 +180,7 @@ fn a_message_finished_twice_is_reported() {
 
 #[test]
 fn an_id_that_is_stored_twice_is_reported() {
-    broken(&["S4"], |history| {
+    broken(1..200, &["S4"], |history| {
         // A batch names a message twice, and the second one is stored, too.
         let (place, _, (index, sequence)) = first(history, |answer| {
             let Answer::Sent(outcomes) = answer else { return None };
@@ -209,7 +197,7 @@ fn an_id_that_is_stored_twice_is_reported() {
 
 #[test]
 fn a_duplicate_of_something_else_is_reported() {
-    broken(&["S6"], |history| {
+    broken(1..200, &["S6"], |history| {
         let (place, _, ()) = first(history, |answer| match answer {
             Answer::Sent(outcomes) => matches!(outcomes[0], Ok(Accepted { duplicate: false, .. })).then_some(()),
             _ => None,
@@ -223,7 +211,7 @@ fn a_duplicate_of_something_else_is_reported() {
 
 #[test]
 fn a_number_or_an_epoch_that_falls_is_reported() {
-    broken(&["S12"], |history| {
+    broken(1..200, &["S12"], |history| {
         let mut sent = history.events.iter_mut().filter_map(|event| match &mut event.what {
             What::Answered(_, Answer::Sent(outcomes)) => Some(outcomes),
             _ => None,
@@ -235,7 +223,7 @@ fn a_number_or_an_epoch_that_falls_is_reported() {
         }
         None
     });
-    broken(&["B2"], |history| {
+    broken(1..200, &["B2"], |history| {
         let (place, _, _) = first(history, received)?;
         if let Answer::Received(delivered) = answer_at(history, place) {
             delivered[0].epoch = 0;
@@ -246,7 +234,7 @@ fn a_number_or_an_epoch_that_falls_is_reported() {
 
 #[test]
 fn another_body_is_reported() {
-    broken(&["S9", "S6"], |history| {
+    broken(1..200, &["S9", "S6"], |history| {
         let (place, _, _) = first(history, received)?;
         if let Answer::Received(delivered) = answer_at(history, place) {
             delivered[0].seen.body = lockstep_simulation::history::STRANGE;
@@ -257,7 +245,7 @@ fn another_body_is_reported() {
 
 #[test]
 fn a_lease_that_is_not_honoured_is_reported() {
-    broken(&["R3"], |history| {
+    broken(1..200, &["R3"], |history| {
         let (place, call, delivered) = first(history, received)?;
         let Ask::Receive { queue, visibility: None, .. } = ask_of(history, call) else { return None };
         let receipts = vec![(delivered[0].seen.sequence, delivered[0].epoch)];
@@ -269,7 +257,7 @@ fn a_lease_that_is_not_honoured_is_reported() {
 
 #[test]
 fn a_dead_receipt_that_still_deletes_is_reported() {
-    broken(&["R3", "B2"], |history| {
+    broken(1..200, &["R3", "B2"], |history| {
         let (place, call, ()) = first(history, |answer| match answer {
             Answer::Deleted(outcomes) if outcomes.len() == 1 => {
                 (outcomes[0] == Err("ReceiptExpired".into())).then_some(())
@@ -284,7 +272,7 @@ fn a_dead_receipt_that_still_deletes_is_reported() {
 
 #[test]
 fn two_winners_of_a_claim_are_reported() {
-    broken(&["B1"], |history| {
+    broken(1..200, &["B1"], |history| {
         let (place, call, answer) = first(history, |answer| match answer {
             Answer::Committed { commit: Some(_), repeated: false, .. } => Some(answer.clone()),
             _ => None,
@@ -299,7 +287,7 @@ fn two_winners_of_a_claim_are_reported() {
 
 #[test]
 fn a_value_without_a_committed_message_is_reported() {
-    broken(&["B1"], |history| {
+    broken(1..200, &["B1"], |history| {
         let values = history.events.iter_mut().rev().find_map(|event| match &mut event.what {
             What::Answered(_, Answer::Values(values)) if !values.is_empty() => Some(values),
             _ => None,
@@ -311,7 +299,7 @@ fn a_value_without_a_committed_message_is_reported() {
 
 #[test]
 fn an_output_that_is_not_there_is_reported() {
-    broken(&["guarantee 1", "S4", "S6", "S9", "S12"], |history| {
+    broken(1..200, &["guarantee 1", "S4", "S6", "S9", "S12"], |history| {
         let (place, _, ()) = first(history, |answer| match answer {
             Answer::Committed { outputs, repeated: false, .. } => (!outputs.is_empty()).then_some(()),
             _ => None,
@@ -325,7 +313,7 @@ fn an_output_that_is_not_there_is_reported() {
 
 #[test]
 fn other_messages_under_the_same_number_are_reported() {
-    broken(&["B6"], |history| {
+    broken(1..200, &["B6"], |history| {
         let mut seen: Vec<(Call, usize)> = Vec::new();
         let places = history.events.iter().zip(0..).filter_map(|(event, place)| match &event.what {
             What::Answered(call, Answer::Contents { messages, .. }) if messages.len() > 1 => Some((*call, place)),
@@ -350,7 +338,7 @@ fn other_messages_under_the_same_number_are_reported() {
 
 #[test]
 fn a_fenced_controller_that_still_acts_is_reported() {
-    broken(&["B6"], |history| {
+    broken(1..200, &["B6"], |history| {
         let (_, call, answer) = first(history, |answer| match answer {
             Answer::Claimed(_) => Some(answer.clone()),
             _ => None,
@@ -370,12 +358,12 @@ fn a_fenced_controller_that_still_acts_is_reported() {
 
 #[test]
 fn a_start_that_is_refused_and_a_call_without_an_end_are_reported() {
-    broken(&["H7"], |history| {
+    broken(1..200, &["H7"], |history| {
         let at = history.events.last()?.at;
         history.events.push(Event { at, what: What::RefusedToStart("damaged".into()) });
         Some(())
     });
-    broken(&["R2"], |history| {
+    broken(1..200, &["R2"], |history| {
         let at = history.events.last()?.at;
         history.events.push(Event { at, what: What::Stuck("a poll".into()) });
         Some(())

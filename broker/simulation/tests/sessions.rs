@@ -3,44 +3,15 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a mutation looks for its own place")]
 
-use lockstep_simulation::{
-    Plan,
-    checker::check,
-    history::{Accepted, Answer, Ask, Call, Event, History, Refusal, What},
-    simulate,
-};
+mod breaking;
+#[path = "breaking/calls.rs"]
+mod calls;
+
+use breaking::broken;
+use calls::{ask_of, insert};
+use lockstep_simulation::history::{Accepted, Answer, Ask, Event, History, Refusal, What};
 
 type Outcomes = Vec<Result<Accepted, Refusal>>;
-
-/// Breaks the first history that has the right place for it, and expects one of these rules to be named.
-fn broken(rules: &[&str], breaks: impl Fn(&mut History) -> Option<()>) {
-    for seed in 1..400 {
-        let mut history = simulate(&Plan::new(seed)).history;
-        if breaks(&mut history).is_none() {
-            continue;
-        }
-        let violation = check(&history).expect_err("a broken history must be reported");
-        assert!(rules.contains(&violation.rule), "seed {seed}: expected one of {rules:?}, got {violation}");
-        return;
-    }
-    panic!("no history had the right place");
-}
-
-fn ask_of(history: &History, call: Call) -> Ask {
-    let ask = |event: &Event| match &event.what {
-        What::Asked(other, ask) if *other == call => Some(ask.clone()),
-        _ => None,
-    };
-    history.events.iter().find_map(ask).expect("every answer has a question")
-}
-
-/// A question and its answer, right after a place.
-fn insert(history: &mut History, place: usize, ask: Ask, answer: Answer) {
-    let at = history.events[place].at;
-    let call = 9_000_000;
-    let events = [What::Asked(call, ask), What::Answered(call, answer)].map(|what| Event { at, what });
-    history.events.splice(place + 1..place + 1, events);
-}
 
 /// The first numbered send that was accepted as new: place of the answer, question, outcomes.
 fn numbered(history: &History) -> Option<(usize, Ask, Outcomes)> {
@@ -56,7 +27,7 @@ fn numbered(history: &History) -> Option<(usize, Ask, Outcomes)> {
 
 #[test]
 fn a_number_that_is_stored_twice_is_reported() {
-    broken(&["B3"], |history| {
+    broken(1..400, &["B3"], |history| {
         let (place, ask, mut outcomes) = numbered(history)?;
         outcomes.iter_mut().flatten().for_each(|accepted| accepted.sequence += 1_000_000);
         insert(history, place, ask, Answer::Sent(outcomes));
@@ -66,7 +37,7 @@ fn a_number_that_is_stored_twice_is_reported() {
 
 #[test]
 fn a_number_that_is_accepted_for_another_content_is_reported() {
-    broken(&["B3", "S6"], |history| {
+    broken(1..400, &["B3", "S6"], |history| {
         let (place, mut ask, mut outcomes) = numbered(history)?;
         outcomes.iter_mut().flatten().for_each(|accepted| accepted.duplicate = true);
         if let Ask::Numbered { entries, .. } = &mut ask {
@@ -79,7 +50,7 @@ fn a_number_that_is_accepted_for_another_content_is_reported() {
 
 #[test]
 fn a_gap_that_is_accepted_is_reported() {
-    broken(&["B3"], |history| {
+    broken(1..400, &["B3"], |history| {
         let (place, mut ask, mut outcomes) = numbered(history)?;
         outcomes.iter_mut().flatten().for_each(|accepted| accepted.sequence += 1_000_000);
         if let Ask::Numbered { first, .. } = &mut ask {
@@ -92,7 +63,7 @@ fn a_gap_that_is_accepted_is_reported() {
 
 #[test]
 fn a_fenced_producer_that_still_sends_is_reported() {
-    broken(&["B3"], |history| {
+    broken(1..400, &["B3"], |history| {
         let (place, ask, mut outcomes) = numbered(history)?;
         let Ask::Numbered { producer, epoch, .. } = ask else { return None };
         let later = history.events.iter().enumerate().skip(place).find_map(|(place, event)| match event.what {
@@ -110,7 +81,7 @@ fn a_fenced_producer_that_still_sends_is_reported() {
 
 #[test]
 fn a_session_that_forgot_what_it_used_is_reported() {
-    broken(&["B3"], |history| {
+    broken(1..400, &["B3"], |history| {
         let (place, ask, _) = numbered(history)?;
         let Ask::Numbered { queue, producer, epoch, .. } = ask else { return None };
         let open = Ask::OpenProducer { queue, producer, instance: 9_000_000 };
@@ -121,7 +92,7 @@ fn a_session_that_forgot_what_it_used_is_reported() {
 
 #[test]
 fn a_parked_group_that_delivers_is_reported() {
-    broken(&["B7"], |history| {
+    broken(1..400, &["B7"], |history| {
         let unparked = |event: &Event| matches!(event.what, What::Asked(_, Ask::Unpark { .. } | Ask::Purge { .. }));
         let first = history.events.iter().position(unparked)?;
         let (call, group) = history.events[..first].iter().find_map(|event| match &event.what {
@@ -140,7 +111,7 @@ fn a_parked_group_that_delivers_is_reported() {
 
 #[test]
 fn a_claim_that_finished_more_than_it_said_is_reported() {
-    broken(&["B1", "guarantee 4", "guarantee 1", "R4"], |history| {
+    broken(1..400, &["B1", "guarantee 4", "guarantee 1", "R4"], |history| {
         // The commit that won kept some of its messages back; now it says that all are done.
         let won = history.events.iter().find_map(|event| match &event.what {
             What::Answered(call, Answer::Committed { repeated: false, .. }) => match ask_of(history, *call) {

@@ -3,42 +3,13 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a mutation looks for its own place")]
 
-use lockstep_simulation::{
-    Plan,
-    checker::check,
-    history::{Answer, Ask, Call, Delivered, Event, History, Seen, What},
-    simulate,
-};
+mod breaking;
+#[path = "breaking/calls.rs"]
+mod calls;
 
-/// Breaks the first history that has the right place for it, and expects this rule to be named.
-fn broken(rules: &[&str], breaks: impl Fn(&mut History) -> Option<()>) {
-    for seed in 1..400 {
-        let mut history = simulate(&Plan::new(seed)).history;
-        if breaks(&mut history).is_none() {
-            continue;
-        }
-        let violation = check(&history).expect_err("a broken history must be reported");
-        assert!(rules.contains(&violation.rule), "seed {seed}: expected one of {rules:?}, got {violation}");
-        return;
-    }
-    panic!("no history had the right place");
-}
-
-fn ask_of(history: &History, call: Call) -> Ask {
-    let ask = |event: &Event| match &event.what {
-        What::Asked(other, ask) if *other == call => Some(ask.clone()),
-        _ => None,
-    };
-    history.events.iter().find_map(ask).expect("every answer has a question")
-}
-
-/// A question and its answer, right after a place.
-fn insert(history: &mut History, place: usize, ask: Ask, answer: Answer) {
-    let at = history.events[place].at;
-    let call = 9_000_000;
-    let events = [What::Asked(call, ask), What::Answered(call, answer)].map(|what| Event { at, what });
-    history.events.splice(place + 1..place + 1, events);
-}
+use breaking::broken;
+use calls::{ask_of, insert};
+use lockstep_simulation::history::{Answer, Ask, Call, Delivered, Event, History, Seen, What};
 
 /// Every delivery by a receive: place of the answer, call, which of the answer.
 fn deliveries(history: &History) -> Vec<(usize, Call, Delivered)> {
@@ -65,7 +36,7 @@ fn queue_of(history: &History, call: Call) -> usize {
 
 #[test]
 fn a_dead_letter_that_also_stays_is_reported() {
-    broken(&["Q2"], |history| {
+    broken(1..400, &["Q2"], |history| {
         let all = deliveries(history);
         let source = |letter: &Delivered| {
             let (queue, sequence) = letter.seen.origin?;
@@ -83,7 +54,7 @@ fn a_dead_letter_that_also_stays_is_reported() {
 
 #[test]
 fn a_message_that_becomes_two_dead_letters_is_reported() {
-    broken(&["Q2"], |history| {
+    broken(1..400, &["Q2"], |history| {
         let (place, call, letter) = *letters(history).first()?;
         let queue = queue_of(history, call);
         let again = Seen { sequence: letter.seen.sequence + 1_000_000, ..letter.seen };
@@ -94,7 +65,7 @@ fn a_message_that_becomes_two_dead_letters_is_reported() {
 
 #[test]
 fn a_dead_letter_of_something_else_is_reported() {
-    broken(&["Q3", "H9", "S9", "S6"], |history| {
+    broken(1..400, &["Q3", "H9", "S9", "S6"], |history| {
         let (place, _, _) = *letters(history).first()?;
         if let What::Answered(_, Answer::Received(delivered)) = &mut history.events[place].what {
             let letter = delivered.iter_mut().find(|each| each.seen.origin.is_some())?;
@@ -106,7 +77,7 @@ fn a_dead_letter_of_something_else_is_reported() {
 
 #[test]
 fn a_message_that_is_delivered_too_often_is_reported() {
-    broken(&["Q2"], |history| {
+    broken(1..400, &["Q2"], |history| {
         let (place, call, one) = deliveries(history)
             .into_iter()
             .find(|(_, call, _)| history.queues[queue_of(history, *call)].redrive.is_some())?;
@@ -120,7 +91,7 @@ fn a_message_that_is_delivered_too_often_is_reported() {
 
 #[test]
 fn a_dead_letter_that_is_lost_is_reported() {
-    broken(&["guarantee 1"], |history| {
+    broken(1..400, &["guarantee 1"], |history| {
         // The only sight of a dead letter is taken out of the history.
         let all = letters(history);
         let times = |it: &Delivered| all.iter().filter(|(_, _, other)| other.seen.origin == it.seen.origin).count();
@@ -171,7 +142,7 @@ fn a_dead_letter_that_is_lost_is_reported() {
 
 #[test]
 fn a_message_that_comes_back_after_it_was_finished_elsewhere_is_reported() {
-    broken(&["guarantee 4"], |history| {
+    broken(1..400, &["guarantee 4"], |history| {
         let tasks =
             history.events.iter().position(|event| matches!(event.what, What::Answered(_, Answer::Moving(_))))?;
         let What::Answered(task, _) = history.events[tasks].what else { return None };
@@ -203,7 +174,7 @@ fn a_message_that_comes_back_after_it_was_finished_elsewhere_is_reported() {
 
 #[test]
 fn a_message_that_comes_before_its_delay_ended_is_reported() {
-    broken(&["S11"], |history| {
+    broken(1..400, &["S11"], |history| {
         let changes = history.events.iter().any(|event| matches!(event.what, What::Asked(_, Ask::Delay { .. })));
         let (_, call, _) = *deliveries(history).iter().find(|(_, _, it)| it.seen.origin.is_none())?;
         let queue = queue_of(history, call);
@@ -227,7 +198,7 @@ fn attempt(history: &History) -> Option<(usize, Ask, Vec<Delivered>)> {
 
 #[test]
 fn a_repeat_that_brings_something_else_is_reported() {
-    broken(&["R7"], |history| {
+    broken(1..400, &["R7"], |history| {
         let (place, ask, mut delivered) = attempt(history)?;
         delivered.iter_mut().for_each(|each| each.epoch += 1_000);
         insert(history, place, ask, Answer::Received(delivered));
@@ -237,7 +208,7 @@ fn a_repeat_that_brings_something_else_is_reported() {
 
 #[test]
 fn a_repeat_that_is_refused_although_everything_is_held_is_reported() {
-    broken(&["R7"], |history| {
+    broken(1..400, &["R7"], |history| {
         let may_end = |event: &Event| matches!(event.what, What::Asked(_, Ask::Purge { .. }));
         let (place, ask, _) = attempt(history)?;
         let long = history.queues.iter().all(|queue| queue.retention > 10_000_000 && queue.visibility > 1_000);
