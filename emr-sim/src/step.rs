@@ -99,6 +99,14 @@ impl StepSpec {
         if !self.format.is_built_in() {
             return Err(StepFault(self.format.not_built_in()));
         }
+        self.check_values()
+    }
+
+    /// Checks what any program can know of it, wherever it will run: the limits, and that the output can be named.
+    ///
+    /// # Errors
+    /// [`StepFault`], saying what to do.
+    pub fn check_values(&self) -> Result<(), StepFault> {
         if !(1..=86_400).contains(&self.limits.seconds) {
             return Err(StepFault("a mapper's time limit is 1 to 86,400 seconds".to_owned()));
         }

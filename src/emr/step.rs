@@ -1,6 +1,15 @@
 //! `lockstep emr step`: steps from flags, in EMR's words, and their ends.
 
+use std::str::FromStr;
+
 use clap::{Args, Subcommand, ValueEnum};
+use lockstep_emr_sim::{
+    cluster::Jar,
+    controller::Plan,
+    format::Format,
+    job::JobKind,
+    step::{Mapper, OnPoison},
+};
 use serde_json::{Value, json};
 
 use super::wire::{Emr, text, time};
@@ -14,6 +23,7 @@ use crate::{
 #[command(after_help = "Examples:
   lockstep emr step add j-… --job reply-pairs --input orders.fifo --output ./out --wait
   lockstep emr step add j-… --mapper 'python3 /srv/my.py' --input orders.fifo --output ./out --on-failure cancel-and-wait
+  lockstep emr step add j-… --job count --input orders.fifo --output ./out --format jsonl.gz --on-poison dlq --follow
   lockstep emr step list j-…
   lockstep emr step cancel j-… s-…                       its workers finish what they hold
   lockstep emr step wait j-… s-… --limit 60
@@ -77,28 +87,35 @@ pub(super) struct OneStep {
     #[arg(long, value_name = "NAME")]
     step_name: Option<String>,
     /// What it computes: transcript, reply-pairs, count.
-    #[arg(long, value_name = "JOB")]
-    job: Option<String>,
-    /// Or a program of yours, fed over its stdin, with its arguments.
-    #[arg(long, value_name = "COMMAND")]
-    mapper: Option<String>,
+    #[arg(long, value_name = "JOB", value_parser = JobKind::from_str)]
+    job: Option<JobKind>,
+    /// Or a program of yours, fed over its stdin, with its arguments. No shell is between.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "job")]
+    mapper: Option<Mapper>,
+    /// So long may the mapper take for one batch, 1 to 86400 s; 300 when absent.
+    #[arg(long, value_name = "SECONDS", requires = "mapper", conflicts_with = "job", visible_alias = "time-limit")]
+    mapper_seconds: Option<u64>,
+    /// So much may the mapper write for one batch; 268435456 when absent.
+    #[arg(long, value_name = "BYTES", requires = "mapper", conflicts_with = "job")]
+    mapper_output_bytes: Option<u64>,
     /// The queue, or its URL.
     #[arg(long, value_name = "QUEUE")]
     input: Option<String>,
     /// The output folder.
     #[arg(long, value_name = "DIR")]
     output: Option<std::path::PathBuf>,
-    /// The form of the published files.
-    #[arg(long, value_name = "FORMAT")]
-    format: Option<String>,
-    /// What becomes of a message that cannot be processed: fail, dlq, park.
-    #[arg(long, value_name = "POLICY")]
-    on_poison: Option<String>,
-    /// The reader's name; one of the output folder's own when absent.
+    /// The form of the published files: jsonl, jsonl.gz, jsonl.zst, parquet (where it is built in); jsonl when absent.
+    #[arg(long, value_name = "FORMAT", value_parser = Format::from_str)]
+    format: Option<Format>,
+    /// What becomes of a message that cannot be processed: fail (the step ends), dlq (it goes to the queue's dead-letter
+    /// queue), park (its group waits for `lockstep unpark`); fail when absent.
+    #[arg(long, value_name = "POLICY", value_parser = OnPoison::from_str)]
+    on_poison: Option<OnPoison>,
+    /// The reader's name, 1 to 80 of A-Z a-z 0-9 _ -; one of the output folder's own when absent.
     #[arg(long, value_name = "NAME")]
     reader: Option<String>,
-    /// End only when nothing came for so long.
-    #[arg(long, value_name = "SECONDS")]
+    /// End only when nothing came for so long; at the first empty look when absent.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "follow")]
     idle_seconds: Option<u64>,
     /// Do not end before it is cancelled.
     #[arg(long)]
@@ -120,33 +137,41 @@ enum OnFailure {
 }
 
 impl OneStep {
-    /// The step as EMR has it; none where none is described.
+    /// The step as EMR has it; none where none is described. What the broker would refuse whatever it knows is refused
+    /// here, by the same rules, before anything is sent.
     pub(super) fn request(&self, otherwise: &str) -> anyhow::Result<Option<Value>> {
-        let told = [&self.job, &self.mapper, &self.input].iter().any(|one| one.is_some()) || self.output.is_some();
-        if !told {
-            return Ok(None);
-        }
         let need = |what: &str| Usage(format!("a step needs {what}: say --job or --mapper, --input and --output"));
-        let input = self.input.clone().ok_or_else(|| need("--input"))?;
-        let output = self.output.as_ref().ok_or_else(|| need("--output"))?;
-        let output = std::path::absolute(output)?.to_str().map(str::to_owned).ok_or_else(|| need("a path in UTF-8"))?;
-        let what = self.job.clone().or_else(|| self.mapper.clone()).ok_or_else(|| need("--job or --mapper"))?;
-        let name = self.step_name.clone().unwrap_or_else(|| what.chars().take(200).collect());
+        let what = match (&self.job, &self.mapper) {
+            (Some(job), _) => Some(("--job", job.to_string())),
+            (None, Some(mapper)) => Some(("--mapper", mapper.to_string())),
+            (None, None) => None,
+        };
+        let output = self.output.as_deref().map(whole).transpose()?;
         let given = [
-            ("--job", self.job.clone()),
-            ("--mapper", self.mapper.clone()),
-            ("--input", Some(input)),
-            ("--output", Some(output)),
-            ("--format", self.format.clone()),
-            ("--on-poison", self.on_poison.clone()),
+            ("--input", self.input.clone()),
+            ("--output", output),
+            ("--mapper-seconds", self.mapper_seconds.map(|seconds| seconds.to_string())),
+            ("--mapper-output-bytes", self.mapper_output_bytes.map(|bytes| bytes.to_string())),
+            ("--format", self.format.map(|format| format.to_string())),
+            ("--on-poison", self.on_poison.map(|policy| policy.to_string())),
             ("--reader", self.reader.clone()),
             ("--idle-seconds", self.idle_seconds.map(|seconds| seconds.to_string())),
         ];
-        let mut args = vec!["lockstep".to_owned()];
+        let told = given.iter().any(|(_, value)| value.is_some()) || self.follow || self.on_failure.is_some();
+        let Some((flag, what)) = what else {
+            return if told || self.step_name.is_some() { Err(need("--job or --mapper").into()) } else { Ok(None) };
+        };
+        if let Some((missing, _)) = given[..2].iter().find(|(_, value)| value.is_none()) {
+            return Err(need(missing).into());
+        }
+        let name = self.step_name.clone().unwrap_or_else(|| what.chars().take(200).collect());
+        let mut args = vec!["lockstep".to_owned(), flag.to_owned(), what];
         for (flag, value) in given {
             args.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
         }
         args.extend(self.follow.then(|| "--follow".to_owned()));
+        let jar = Jar { jar: "command-runner.jar".to_owned(), args: args.clone(), ..Jar::default() };
+        Plan::understand(&jar).map_err(Usage)?;
         let action = match self.on_failure {
             Some(OnFailure::TerminateCluster) => "TERMINATE_CLUSTER",
             Some(OnFailure::CancelAndWait) => "CANCEL_AND_WAIT",
@@ -156,6 +181,16 @@ impl OneStep {
         let jar = json!({ "Jar": "command-runner.jar", "Args": args });
         Ok(Some(json!({ "Name": name, "ActionOnFailure": action, "HadoopJarStep": jar })))
     }
+}
+
+/// The output as the step needs it, which runs elsewhere: an absolute path, or the URL it is.
+fn whole(output: &std::path::Path) -> anyhow::Result<String> {
+    let bad = || Usage(format!("--output {}: a path must be UTF-8", output.display()));
+    let text = output.to_str().ok_or_else(bad)?;
+    if text.contains("://") {
+        return Ok(text.to_owned());
+    }
+    Ok(std::path::absolute(output)?.to_str().ok_or_else(bad)?.to_owned())
 }
 
 /// Runs one of the step verbs.

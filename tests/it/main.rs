@@ -9,6 +9,7 @@ mod dead_letters;
 mod disk;
 mod doctor;
 mod emr;
+mod emr_flags;
 mod faults;
 mod forgetfs;
 mod golden;

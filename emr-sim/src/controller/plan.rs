@@ -42,6 +42,16 @@ impl Plan {
     /// # Errors
     /// What is wrong, and what to do.
     pub fn read(jar: &Jar) -> Result<Self, String> {
+        let plan = Self::understand(jar)?;
+        plan.step.check().map_err(|fault| fault.to_string())?;
+        Ok(plan)
+    }
+
+    /// Understands a jar and its arguments without a look at this machine: also for who only asks for a step.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    pub fn understand(jar: &Jar) -> Result<Self, String> {
         let (program, arguments) = program(jar)?;
         let mut words = Words::read(program, arguments)?;
         let task = match (words.take("job"), words.take("mapper")) {
@@ -76,7 +86,7 @@ impl Plan {
             (false, idle) => StepEnds::Drained { idle_seconds: idle.unwrap_or(0) },
         };
         words.nothing_left()?;
-        step.check().map_err(|fault| fault.to_string())?;
+        step.check_values().map_err(|fault| fault.to_string())?;
         Ok(Self { queue, reader, step, ends })
     }
 }
