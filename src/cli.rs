@@ -11,6 +11,8 @@ use crate::{
 
 /// Where a broker listens unless told otherwise.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:9324";
+/// The same for those who talk to it.
+pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:9324";
 
 const AFTER_HELP: &str = "\
 Settings: a flag wins over LOCKSTEP_<FLAG> (LOCKSTEP_ENDPOINT, LOCKSTEP_DATA, …), that over the TOML file \
@@ -40,8 +42,11 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
     /// The broker to talk to.
-    #[arg(long, global = true, default_value = "http://127.0.0.1:9324", value_name = "URL")]
+    #[arg(long, global = true, default_value = DEFAULT_ENDPOINT, value_name = "URL")]
     pub(crate) endpoint: String,
+    /// Somebody said so, or it is not the default.
+    #[arg(skip)]
+    pub(crate) endpoint_given: bool,
     /// The authority whose brokers are trusted, in PEM; for https endpoints.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) tls_ca: Option<std::path::PathBuf>,
@@ -128,6 +133,8 @@ pub(crate) enum Verb {
     Unpark(crate::park::UnparkArgs),
     /// List, describe, abandon or drop the readers of a queue.
     Reader(ReaderArgs),
+    /// Measure a broker: how fast, how soon, at what cost, with every message followed to its end.
+    Bench(crate::bench::BenchArgs),
     /// Make certificates for development.
     Certs(CertsArgs),
     /// Tell or move the time of a broker under a manual clock, for tests.

@@ -1,6 +1,7 @@
 //! The command `lockstep`: one file a verb, each thin: arguments, a library call, text or JSON. Settings come from
 //! flags, the environment or a file (`config`); exit codes are decided in one place (`exit`).
 
+mod bench;
 mod certs;
 mod cli;
 mod clock;
@@ -59,7 +60,12 @@ fn parse(arguments: &[std::ffi::OsString]) -> anyhow::Result<Cli> {
     let command = config::configured(Cli::command(), arguments)?;
     // clap prints help and usage errors itself, and ends with 0 and 2.
     let matches = command.get_matches_from(arguments);
-    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // With `global = true` a flag is known to the verb that it follows as well.
+    let source = matches.subcommand().and_then(|(_, verb)| verb.value_source("endpoint"));
+    let default = source.is_none_or(|source| source == clap::parser::ValueSource::DefaultValue);
+    cli.global.endpoint_given = !default || cli.global.endpoint != cli::DEFAULT_ENDPOINT;
+    Ok(cli)
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
@@ -92,6 +98,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Park(args) => park::park(args, &global).await,
         Verb::Unpark(args) => park::unpark(args, &global).await,
         Verb::Reader(args) => reader::run(args, &global).await,
+        Verb::Bench(args) => Box::pin(bench::run(args, &global)).await,
         Verb::Certs(args) => certs::run(&args, &global),
         Verb::Clock(args) => clock::run(args, &global).await,
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,

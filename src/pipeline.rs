@@ -5,7 +5,7 @@ mod chaos;
 pub(crate) mod facts;
 mod generate;
 pub(crate) mod input;
-mod process;
+pub(crate) mod process;
 mod producers;
 mod progress;
 mod setup;

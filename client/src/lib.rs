@@ -72,7 +72,7 @@ pub use calls::{Backup, ClaimAnswer, Committed, CreatedQueue, OpenedReader, Queu
 pub use claim::{ClaimContents, ClaimItem, ClaimOptions, ClaimStream, Shard};
 pub use client::{Client, ClientBuilder};
 pub use commit::{Commit, ValuesCommit};
-pub use consume_stream::ConsumeStream;
+pub use consume_stream::{ConsumeStream, Deleting};
 pub use consumer::{Consumer, ConsumerBuilder};
 pub use delivery::{Deleted, Delivery};
 pub use error::{EARLIER_REJECTED, Error};

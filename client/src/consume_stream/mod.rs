@@ -3,6 +3,7 @@
 
 mod ask;
 mod credit;
+mod deleting;
 mod drive;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::ask::{Ask, Asks, Done};
 use self::credit::Credit;
+pub use self::deleting::Deleting;
 use crate::{
     Client, Error,
     delivery::{Deleted, Delivery},
@@ -102,6 +104,13 @@ impl ConsumeStream {
             });
         }
         results
+    }
+
+    /// Asks to finish a delivery of this stream and does not wait: the outcome is awaited, or looked for, later. For
+    /// callers that finish message by message and still keep many under way; what is asked while the line is busy shares
+    /// requests, in the order of the asking.
+    pub fn start_delete(&self, delivery: &Delivery) -> Deleting {
+        Deleting { answer: self.ask_to_delete(delivery) }
     }
 
     fn ask_to_delete(&self, delivery: &Delivery) -> oneshot::Receiver<Result<Done, Error>> {
