@@ -2,7 +2,10 @@
 //! stays as it is, and each commit's bytes lie unchanged in a joined file, so its length and digest still prove it.
 //!
 //! `OUT/compacted.jsonl` says which commits lie where. It is put in place whole, after the joined files are synced and before
-//! the small ones are removed; so whenever this is killed, each commit is found in one place or in both.
+//! the small ones are removed; so whenever this is killed, each commit is found in one place or in both. Parquet files are
+//! more than their bytes in a row; how their rows are joined and proven is `rows`'s business.
+
+pub(crate) mod rows;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -13,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, AttemptPart};
 use crate::crash::{CrashPoint, CrashPoints, Killed};
+use crate::digest::sha256_hex;
+use crate::encoding::EncodingError;
 use crate::format::Format;
 use crate::identity::Identity;
 use crate::manifest::{ManifestError, Output, OutputError, OutputLock};
@@ -37,11 +42,9 @@ pub enum CompactError {
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] SinkError),
-    /// Files of this form are more than their bytes in a row.
-    #[error(
-        "files of the form {0} cannot be joined byte by byte; choose jsonl, jsonl.gz or jsonl.zst for small batches"
-    )]
-    Form(Format),
+    /// The form is not built in, or its encoder failed.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
     /// A test's doing.
     #[error(transparent)]
     Killed(#[from] Killed),
@@ -68,7 +71,8 @@ pub(crate) enum Piece {
     Inputs,
 }
 
-/// A joined file: a line of the list. A commit's bytes begin behind those of the commits before it, from `first` on.
+/// A joined file: a line of the list. A commit's bytes, or rows in Parquet, begin behind those of the commits before it,
+/// from `first` on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Joint {
@@ -78,6 +82,9 @@ pub(crate) struct Joint {
     first: u64,
     last: u64,
     length: u64,
+    /// SHA-256 of the whole file, where the commits' own digests are not those of its bytes: Parquet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
 }
 
 /// What a commit says about one of its files: name, length, digest.
@@ -96,6 +103,18 @@ pub(crate) fn piece_of(line: &ManifestLine, piece: Piece, identity: &Identity) -
 /// The list of joined files.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Joints(Vec<Joint>);
+
+impl Joint {
+    /// Its name, relative to the output folder.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Its first commit.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+}
 
 impl Joints {
     /// Reads the list; an output that was never compacted has none.
@@ -133,7 +152,8 @@ impl Joints {
         Ok(Some(bytes))
     }
 
-    fn of(&self, commit: u64, piece: Piece) -> Option<&Joint> {
+    /// The joined file that holds a piece of a commit.
+    pub(crate) fn of(&self, commit: u64, piece: Piece) -> Option<&Joint> {
         self.0.iter().find(|joint| joint.piece == piece && (joint.first..=joint.last).contains(&commit))
     }
 
@@ -163,9 +183,6 @@ pub fn compact_with(out: &Path, size: u64, crash: &CrashPoints) -> Result<Compac
     Output::open(out)?;
     let _lock = OutputLock::take(out)?;
     let output = Output::open(out)?;
-    if output.header().format == Format::Parquet {
-        return Err(CompactError::Form(Format::Parquet));
-    }
     let before = Joints::read(out)?;
     let after = join(out, &output, &before, size, crash)?;
     put_list(out, &after)?;
@@ -197,8 +214,15 @@ fn join(out: &Path, output: &Output, before: &Joints, size: u64, crash: &CrashPo
             };
             let random = uuid::Uuid::new_v4().simple().to_string();
             let file = format!("{}/{PREFIX}{first}-{last}-{random}.{extension}", identity.folder());
-            let length = write(out, output, &file, lines, piece)?;
-            joints.0.push(Joint { file, piece, first, last, length });
+            let (length, sha256) = match (piece, output.header().format) {
+                (Piece::Output, Format::Parquet) => {
+                    let bytes = rows::join(output, lines)?;
+                    write(out, &file, [Ok(bytes.as_slice())].into_iter())?;
+                    (bytes.len() as u64, Some(sha256_hex(&bytes)))
+                }
+                (Piece::Output | Piece::Inputs, _) => (copy(out, output, &file, lines, piece)?, None),
+            };
+            joints.0.push(Joint { file, piece, first, last, length, sha256 });
             crash.at(CrashPoint::CompactFile, last)?;
         }
     }
@@ -230,16 +254,25 @@ fn runs<'a>(
     runs
 }
 
-/// Writes and syncs one joined file; each commit's bytes are checked on their way.
-fn write(out: &Path, output: &Output, file: &str, lines: &[ManifestLine], piece: Piece) -> Result<u64, CompactError> {
+/// Writes and syncs one joined file of the commits' bytes in a row; each one's are checked on their way.
+fn copy(out: &Path, output: &Output, file: &str, lines: &[ManifestLine], piece: Piece) -> Result<u64, CompactError> {
+    write(out, file, lines.iter().filter_map(|line| output.piece(line, piece).transpose()))
+}
+
+/// Writes and syncs a file; answers its length.
+fn write<B: AsRef<[u8]>>(
+    out: &Path,
+    file: &str,
+    parts: impl Iterator<Item = Result<B, OutputError>>,
+) -> Result<u64, CompactError> {
     let path = out.join(file);
     let mut handle =
         OpenOptions::new().write(true).create_new(true).open(&path).map_err(SinkError::at("create", &path))?;
     let mut length = 0;
-    for line in lines {
-        let Some(bytes) = output.piece(line, piece)? else { continue };
-        handle.write_all(&bytes).map_err(SinkError::at("write", &path))?;
-        length += bytes.len() as u64;
+    for bytes in parts {
+        let bytes = bytes?;
+        handle.write_all(bytes.as_ref()).map_err(SinkError::at("write", &path))?;
+        length += bytes.as_ref().len() as u64;
     }
     handle.sync_all().map_err(SinkError::at("sync", &path))?;
     Ok(length)

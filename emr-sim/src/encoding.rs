@@ -29,7 +29,7 @@ pub fn encode(format: Format, rows: &Rows) -> Result<Vec<u8>, EncodingError> {
         Format::JsonLines => return Ok(rows.bytes().to_vec()),
         Format::Gzip => gzip(rows.bytes()).map_err(|error| EncodingError::new(format, error))?,
         Format::Zstd => zstd(rows.bytes()),
-        Format::Parquet => encode_parquet(rows)?,
+        Format::Parquet => columns::encode(rows)?,
     };
     match decode(format, &bytes)? == rows.bytes() {
         true => Ok(bytes),
@@ -59,8 +59,40 @@ pub fn decode(format: Format, bytes: &[u8]) -> Result<Vec<u8>, EncodingError> {
             }
             Ok(lines)
         }
-        Format::Parquet => decode_parquet(bytes),
+        Format::Parquet => decode_rows(bytes).map(Rows::into_bytes),
     }
+}
+
+/// The rows of a Parquet file, which says whose they are.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn decode_rows(bytes: &[u8]) -> Result<Rows, EncodingError> {
+    columns::decode(bytes)
+}
+
+/// A Parquet file with a row group for each of `next`'s rows, in order, until it has no more.
+///
+/// # Errors
+/// As [`encode`], and those of `next`.
+pub(crate) fn join_rows<E: From<EncodingError>>(next: impl FnMut() -> Result<Option<Rows>, E>) -> Result<Vec<u8>, E> {
+    columns::join(next)
+}
+
+/// How many rows each row group of a Parquet file has.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn row_counts(bytes: &bytes::Bytes) -> Result<Vec<u64>, EncodingError> {
+    columns::row_counts(bytes)
+}
+
+/// The rows of one row group of a Parquet file.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn row_group(bytes: &bytes::Bytes, place: usize) -> Result<Rows, EncodingError> {
+    columns::row_group(bytes, place)
 }
 
 /// No name and no time in the header: the same lines give the same bytes.
@@ -75,16 +107,36 @@ fn zstd(lines: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(feature = "parquet")]
-use self::parquet::{decode as decode_parquet, encode as encode_parquet};
+use self::parquet as columns;
 
+/// What stands where Parquet is not built in.
 #[cfg(not(feature = "parquet"))]
-fn encode_parquet(_: &Rows) -> Result<Vec<u8>, EncodingError> {
-    Err(EncodingError(Format::Parquet.not_built_in()))
-}
+mod columns {
+    use super::{EncodingError, Format, Rows};
 
-#[cfg(not(feature = "parquet"))]
-fn decode_parquet(_: &[u8]) -> Result<Vec<u8>, EncodingError> {
-    Err(EncodingError(Format::Parquet.not_built_in()))
+    fn absent<T>() -> Result<T, EncodingError> {
+        Err(EncodingError(Format::Parquet.not_built_in()))
+    }
+
+    pub(super) fn encode(_: &Rows) -> Result<Vec<u8>, EncodingError> {
+        absent()
+    }
+
+    pub(super) fn decode(_: &[u8]) -> Result<Rows, EncodingError> {
+        absent()
+    }
+
+    pub(super) fn join<E: From<EncodingError>>(_: impl FnMut() -> Result<Option<Rows>, E>) -> Result<Vec<u8>, E> {
+        Ok(absent()?)
+    }
+
+    pub(super) fn row_counts(_: &bytes::Bytes) -> Result<Vec<u64>, EncodingError> {
+        absent()
+    }
+
+    pub(super) fn row_group(_: &bytes::Bytes, _: usize) -> Result<Rows, EncodingError> {
+        absent()
+    }
 }
 
 #[cfg(test)]

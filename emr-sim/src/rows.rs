@@ -40,10 +40,35 @@ impl Rows {
         &self.bytes
     }
 
+    /// The same, given away.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// So many lines from one on; fewer where there are fewer.
+    pub(crate) fn part(&self, from: u64, count: u64) -> Self {
+        let mut part = Self::default();
+        let place = |lines: u64| usize::try_from(lines).unwrap_or(usize::MAX);
+        self.iter().skip(place(from)).take(place(count)).for_each(|(group, line)| part.push(group, line));
+        part
+    }
+
     /// Each line without its LF, with its group.
-    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "only Parquet has a column for the group"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let groups = self.runs.iter().flat_map(|(group, count)| (0..*count).map(|_| group.as_str()));
         groups.zip(self.bytes.split_inclusive(|byte| *byte == b'\n').map(|line| &line[..line.len() - 1]))
+    }
+
+    /// A digest of all lines and whose they are.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn digest(&self) -> String {
+        let mut hasher = crate::digest::Hasher::default();
+        for (group, line) in self.iter() {
+            hasher.update(&(group.len() as u64).to_be_bytes());
+            hasher.update(group.as_bytes());
+            hasher.update(line);
+            hasher.update(b"\n");
+        }
+        hasher.finish()
     }
 }

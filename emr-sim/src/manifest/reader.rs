@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 
 use super::{Header, parse, path_in, read_file};
 use crate::attempt::{Attempt, AttemptPart};
-use crate::compact::{Joints, Piece, piece_of};
+use crate::compact::rows::Shelf;
+use crate::compact::{Joint, Joints, Piece, piece_of};
 use crate::digest::{Hasher, sha256_hex};
-use crate::encoding::decode;
+use crate::encoding::{decode, decode_rows};
+use crate::format::Format;
 use crate::inputs::{self, GroupInputs};
 use crate::job::{JobKind, Total};
 use crate::record::ManifestLine;
+use crate::rows::Rows;
 use crate::sink::{SinkError, sync_directory};
 use crate::step::Task;
 
@@ -57,6 +60,7 @@ pub struct Output {
     header: Header,
     lines: Vec<ManifestLine>,
     joints: Joints,
+    shelf: Shelf,
 }
 
 /// A published file whose length and digest were checked.
@@ -90,6 +94,18 @@ pub struct Joined {
     pub sha256: String,
 }
 
+/// Why rows cannot be read out of a joined file.
+enum Fault {
+    Disk(SinkError),
+    Damage(String),
+}
+
+impl From<String> for Fault {
+    fn from(why: String) -> Self {
+        Self::Damage(why)
+    }
+}
+
 impl Output {
     /// Reads the manifest of a folder. A last line that a crash cut is left out: its commit is published by the next
     /// start of the pool.
@@ -104,7 +120,13 @@ impl Output {
             Some(line) if !line.torn => Err(bad(format!("line {}: {}", line.number, line.why))),
             Some(_) | None => {
                 let joints = Joints::read(out)?;
-                Ok(Self { out: out.to_owned(), header: parsed.header, lines: parsed.lines, joints })
+                Ok(Self {
+                    out: out.to_owned(),
+                    header: parsed.header,
+                    lines: parsed.lines,
+                    joints,
+                    shelf: Shelf::default(),
+                })
             }
         }
     }
@@ -133,16 +155,51 @@ impl Output {
         let Some((_, AttemptPart::Output(format))) = Attempt::parse_path(&record.file, &self.header.identity()) else {
             return Err(damaged("it is no output file".to_owned()));
         };
-        let bytes = self.piece(line, Piece::Output)?.unwrap_or_default();
-        let bytes = decode(format, &bytes).map_err(|error| damaged(error.to_string()))?;
+        let bytes = match format {
+            Format::Parquet => self.rows(line)?.into_bytes(),
+            Format::JsonLines | Format::Gzip | Format::Zstd => {
+                let bytes = self.piece(line, Piece::Output)?.unwrap_or_default();
+                decode(format, &bytes).map_err(|error| damaged(error.to_string()))?
+            }
+        };
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         if lines != record.lines || bytes.last().is_some_and(|last| *last != b'\n') {
             return Err(damaged(format!("it does not hold {} whole lines", record.lines)));
         }
-        if record.content.as_ref().is_some_and(|content| *content != sha256_hex(&bytes)) {
-            return Err(damaged("its lines are not those that were committed".to_owned()));
-        }
         Ok(VerifiedFile { line: line.clone(), bytes })
+    }
+
+    /// The rows of a commit in Parquet, wherever they lie, checked to be those that were committed.
+    pub(crate) fn rows(&self, line: &ManifestLine) -> Result<Rows, OutputError> {
+        let record = &line.record;
+        let damaged = |why| OutputError::Damaged { commit: line.commit, file: record.file.clone(), why };
+        let rows = match self.joints.of(line.commit, Piece::Output) {
+            Some(joint) => self.joined_rows(joint, line)?,
+            None => match self.piece(line, Piece::Output) {
+                Ok(bytes) => decode_rows(&bytes.unwrap_or_default()).map_err(|error| damaged(error.to_string()))?,
+                // Somebody may have joined it since the list was read.
+                Err(error) => match Joints::read(&self.out)?.of(line.commit, Piece::Output) {
+                    Some(joint) => self.joined_rows(joint, line)?,
+                    None => return Err(error),
+                },
+            },
+        };
+        match &record.content {
+            Some(content) if *content == sha256_hex(rows.bytes()) => Ok(rows),
+            Some(_) => Err(damaged("its lines are not those that were committed".to_owned())),
+            None => Err(damaged("its commit names no digest of its lines".to_owned())),
+        }
+    }
+
+    fn joined_rows(&self, joint: &Joint, line: &ManifestLine) -> Result<Rows, OutputError> {
+        let earlier = self.lines.iter().filter(|earlier| (joint.first()..line.commit).contains(&earlier.commit));
+        let before = earlier.map(|earlier| earlier.record.lines).sum();
+        let path = self.out.join(joint.file());
+        let read = || fs::read(&path).map_err(|error| Fault::Disk(SinkError::at("read", &path)(error)));
+        self.shelf.rows(joint, before, line.record.lines, read).map_err(|fault| match fault {
+            Fault::Disk(error) => error.into(),
+            Fault::Damage(why) => OutputError::Damaged { commit: line.commit, file: joint.file().to_owned(), why },
+        })
     }
 
     /// Reads a file of a commit, wherever it lies, and checks that it is what was committed; `None` when the commit has
