@@ -1,6 +1,7 @@
 //! `lockstep serve`: runs a broker until SIGTERM or Ctrl-C. It answers what it accepted and ends within 2 s.
 
 use std::{
+    ffi::OsString,
     net::{SocketAddr, TcpListener},
     os::fd::AsFd as _,
     path::PathBuf,
@@ -15,7 +16,8 @@ use lockstep_broker::{
 };
 use lockstep_emr_sim::{
     controller::{Controller, Ground, LogPlace},
-    wire,
+    crash::CrashPoints,
+    drill, wire,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -67,6 +69,9 @@ pub(crate) struct ServeArgs {
     /// Make trouble on purpose, by this plan, for tests of what talks to the broker (docs/faults.md).
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
+    /// Let files in this folder strike the workers of clusters and their controller, for drills (docs/drills.md).
+    #[arg(long, value_name = "DIR")]
+    drills: Option<PathBuf>,
     /// The seed of the plan's chances.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
@@ -197,13 +202,18 @@ fn clusters(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<(Ground, Lo
         (LogPlace::Directory(folder.clone()), folder)
     };
     let program = std::env::current_exe().context("the program of the workers is not known")?;
+    let mut arguments: Vec<OsString> = vec!["worker".into()];
+    if let Some(drills) = &args.drills {
+        arguments.extend(["--drills".into(), drills.into()]);
+    }
     Ok((
         Ground {
             endpoint,
             program,
-            arguments: vec!["worker".into()],
+            arguments,
             guard: crate::guard::words()?,
             logs: folder.join("logs"),
+            crash: args.drills.clone().map_or_else(CrashPoints::default, drill::armed),
         },
         place,
     ))

@@ -24,6 +24,7 @@ use log::EventLog;
 use runner::{News, Order, StepJob, Whose};
 
 use crate::cluster::{Chance, ClusterId, Command, Fleet, Rejected, Reply, Step, StepId, StepState, apply, share};
+use crate::crash::CrashPoints;
 
 /// What the manifest of a step's output says in place of a pipeline's facts.
 #[must_use]
@@ -44,6 +45,8 @@ pub struct Ground {
     pub guard: Vec<String>,
     /// The folder of the steps' logs.
     pub logs: PathBuf,
+    /// Where tests make it die.
+    pub crash: CrashPoints,
 }
 
 /// Why a command or a question has no answer.

@@ -1,5 +1,6 @@
 //! Named points at which a test can make a worker or a controller die, as a power cut would: at once, reporting nothing.
-//! Or at which its disk is full. Off in production, where [`CrashPoints::default`] asks nobody.
+//! Or at which its disk is full. Off in production, where [`CrashPoints::default`] asks nobody; how a real process is
+//! struck at one is `drill`'s.
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub enum CrashPoint {
     AfterHeader,
     /// Controller: records are read, their manifest lines are not written. The number is the first commit's.
     BeforeLine,
+    /// Controller: half of the bytes of some manifest lines are written, nothing is synced. The number is the first commit's.
+    InLine,
     /// Controller: manifest lines are synced, their records are not removed. The number is the last commit's.
     AfterLine,
     /// Compaction: a joined file is synced, no list names it. The number is its last commit.
@@ -54,6 +57,11 @@ impl CrashPoints {
     #[must_use]
     pub fn with_full_disk(self, hook: impl Fn(u64) -> bool + Send + Sync + 'static) -> Self {
         Self(self.0, Some(Arc::new(hook)))
+    }
+
+    /// Whether anybody is asked.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.is_some()
     }
 
     pub(crate) fn is_disk_full(&self, claim: u64) -> bool {

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod compact;
 pub mod controller;
 pub mod crash;
+pub mod drill;
 pub mod encoding;
 pub mod format;
 pub mod identity;

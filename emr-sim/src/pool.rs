@@ -63,13 +63,15 @@ pub struct PoolSettings {
     pub patience: Duration,
     /// For how long to wait for another run's lock on the output folder.
     pub lock_patience: Duration,
+    /// A worker that holds a claim and says nothing for so long is given up: its claim is another's then (B6).
+    pub silence: Duration,
     /// Where tests make the controller die.
     pub crash: CrashPoints,
 }
 
 impl PoolSettings {
     /// The usual settings: claims of up to 500 messages or 512 KiB that wait 20 ms for 100 messages, two claims ahead,
-    /// 60 s of patience with the broker, 5 s with another run's lock.
+    /// 60 s of patience with the broker, 5 s with another run's lock, 10 s with a silent worker.
     #[must_use]
     pub fn new(endpoint: String, source: Source, step: StepSpec, run: serde_json::Value, workers: usize) -> Self {
         Self {
@@ -89,6 +91,7 @@ impl PoolSettings {
             },
             patience: Duration::from_secs(60),
             lock_patience: Duration::from_secs(5),
+            silence: Duration::from_secs(10),
             crash: CrashPoints::default(),
         }
     }
@@ -145,6 +148,8 @@ pub enum PoolError {
         claim: u64,
         /// What a worker reported.
         why: String,
+        /// It could not be written, rather than computed.
+        disk: bool,
     },
     /// Workers end before they are ready, or one claim ends one after the other.
     #[error("workers keep ending: {0}")]
@@ -174,6 +179,7 @@ impl From<ManifestError> for PoolError {
         match error {
             ManifestError::Refused(refused) => Self::Refused(refused),
             ManifestError::Disk(disk) => Self::Disk(disk),
+            ManifestError::Killed(killed) => Self::Killed(killed),
             other @ (ManifestError::NotOne { .. } | ManifestError::Line { .. } | ManifestError::InUse { .. }) => {
                 Self::Manifest(other)
             }
@@ -194,6 +200,12 @@ pub struct Progress {
     pub manifest_lines: u64,
     /// How often a worker of this run ended unasked.
     pub worker_deaths: u64,
+    /// How often a worker of this run was given up because it said nothing.
+    pub given_up: u64,
+    /// How often such a worker came back and was refused by the broker, and with what words the last time.
+    pub refused: (u64, String),
+    /// How often an attempt at a claim failed in this run, and why the last time.
+    pub failures: (u64, String),
     /// The workers' process ids, by place; `None` while there is none. To kill one, ask the [`PoolHandle`]: a process id
     /// may belong to another process by the time it is used.
     pub worker_pids: BTreeMap<usize, Option<u32>>,

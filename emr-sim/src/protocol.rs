@@ -45,6 +45,11 @@ pub enum Report {
         /// Its process id.
         pid: u32,
     },
+    /// It works on the claim; said again and again, so that silence means something.
+    Alive {
+        /// The claim's number.
+        alive: u64,
+    },
     /// The claim is committed.
     Done {
         /// The claim's number.
@@ -94,13 +99,14 @@ mod tests {
     fn every_report_reads_back_as_what_it_is() {
         let reports = [
             Report::Ready { ready: "w0-a".into(), pid: 7 },
+            Report::Alive { alive: 1 },
             Report::Done { done: 1, commit: 2, messages: 3, lines: 4, length: 5 },
             Report::Refused { refused: 1, reason: Reason::ClaimFenced, message: "x".into() },
             Report::Failed { failed: 1, kind: FailureKind::Disk, reason: "no space left".into() },
         ];
         let lines: Vec<_> = reports.iter().map(|report| serde_json::to_string(report).unwrap()).collect();
-        assert_eq!(lines[1], r#"{"done":1,"commit":2,"messages":3,"lines":4,"length":5}"#);
-        assert_eq!(lines[3], r#"{"failed":1,"kind":"disk","reason":"no space left"}"#);
+        assert_eq!(lines[2], r#"{"done":1,"commit":2,"messages":3,"lines":4,"length":5}"#);
+        assert_eq!(lines[4], r#"{"failed":1,"kind":"disk","reason":"no space left"}"#);
         for (line, report) in lines.iter().zip(&reports) {
             assert_eq!(serde_json::from_str::<Report>(line).unwrap(), *report);
         }

@@ -12,12 +12,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
+use tokio::time::MissedTickBehavior;
 
 use crate::crash::{CrashPoints, Killed};
 use crate::identity::Identity;
 use crate::port::{ClientPort, Patience, Port, PortError, ReaderRef};
 use crate::protocol::{Assignment, Report, send};
 use crate::step::StepSpec;
+
+/// How often a worker that has a claim says so: well below the patience of any controller.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// What a worker must know; it travels as one argument of the worker's command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,16 +102,21 @@ pub enum WorkerError {
 ///
 /// # Errors
 /// [`WorkerError`]; refusals and failures of single claims are reported to the controller and are no errors here.
-pub async fn run_worker<R, W>(settings: WorkerSettings, stdin: R, stdout: W) -> Result<(), WorkerError>
+pub async fn run_worker<R, W>(
+    settings: WorkerSettings,
+    crash: &CrashPoints,
+    stdin: R,
+    stdout: W,
+) -> Result<(), WorkerError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let port = ClientPort::connect(&settings.endpoint, settings.patience().0)?;
-    run_worker_on(&port, &settings, &CrashPoints::default(), stdin, stdout).await
+    run_worker_on(&port, &settings, crash, stdin, stdout).await
 }
 
-/// As [`run_worker`], on any broker and with crash points; for tests.
+/// As [`run_worker`], on any broker; for tests.
 ///
 /// # Errors
 /// As [`run_worker`].
@@ -134,7 +143,10 @@ where
                 None => return Ok(()),
             },
         };
+        let claim = assignment.claim;
         let mut attempt = Box::pin(attempt::run(port, settings, crash, assignment));
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let report = loop {
             tokio::select! {
                 biased;
@@ -143,6 +155,7 @@ where
                     None => return Ok(()),
                 },
                 report = &mut attempt => break report?,
+                _ = beat.tick() => send(&mut stdout, &Report::Alive { alive: claim }).await?,
             }
         };
         send(&mut stdout, &report).await?;

@@ -8,6 +8,7 @@ mod contract;
 mod dead_letters;
 mod disk;
 mod doctor;
+mod drills;
 mod emr;
 mod emr_flags;
 mod faults;

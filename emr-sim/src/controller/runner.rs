@@ -135,7 +135,15 @@ async fn work(job: &mut StepJob, log: &StepLog) -> Result<String, Stop> {
     match ended {
         Ok(result) => Ok(result),
         Err(PoolError::Stopped) => Err(Stop::Told),
-        Err(error) => Err(Stop::Failed(reason(&error), error.to_string())),
+        Err(error) => Err(Stop::Failed(reason(&error), with_way_out(&error))),
+    }
+}
+
+/// The error in words, with the way out where it is not said yet.
+fn with_way_out(error: &PoolError) -> String {
+    match reason(error) {
+        DISK => format!("{error}; make room there, then add the same step again: it goes on where this one stopped"),
+        _ => error.to_string(),
     }
 }
 
@@ -190,9 +198,10 @@ async fn open(ground: &Ground, plan: &Plan, log: &StepLog) -> Result<Opened, Sto
         Source { queue: plan.queue.clone(), queue_generation: queue.queue_generation, reader: plan.reader.clone() };
     let mut settings = PoolSettings::new(ground.endpoint.clone(), source, plan.step.clone(), super::step_facts(), 1);
     settings.guard.clone_from(&ground.guard);
+    settings.crash = ground.crash.clone();
     let launcher = ProcessLauncher::new(ground.program.clone(), ground.arguments.clone()).with_stderr(log.stderr());
     let opened = Pool::open(port.clone(), settings, Arc::new(launcher)).await;
-    let (pool, handle) = opened.map_err(|error| Stop::Failed(reason(&error), error.to_string()))?;
+    let (pool, handle) = opened.map_err(|error| Stop::Failed(reason(&error), with_way_out(&error)))?;
     log.say("INFO", &format!("reader {} is open: {}", plan.reader, pool.identity()));
     let reader = pool.reader().clone();
     Ok((pool, handle, port, reader))
@@ -297,7 +306,18 @@ fn tell_workers(was: &Progress, is: &Progress, log: &StepLog) {
     if is.worker_deaths > was.worker_deaths {
         log.say("WARN", &format!("{} workers ended unasked so far; others take over", is.worker_deaths));
     }
+    if is.given_up > was.given_up {
+        log.say("WARN", &format!("{} workers said nothing and were given up so far; others take over", is.given_up));
+    }
+    if is.refused.0 > was.refused.0 {
+        log.say("WARN", &format!("a worker that was given up came back and was refused: {}", is.refused.1));
+    }
+    if is.failures.0 > was.failures.0 {
+        log.say("WARN", &format!("{} attempts failed so far, the last one at {}", is.failures.0, is.failures.1));
+    }
 }
+
+const DISK: &str = "Disk Error.";
 
 /// EMR's FailureDetails.Reason: few words, the same for the same kind.
 fn reason(error: &PoolError) -> &'static str {
@@ -307,9 +327,9 @@ fn reason(error: &PoolError) -> &'static str {
         PoolError::Fenced(_) => "Reader Taken Over.",
         PoolError::Broker(_) => "Broker Error.",
         PoolError::Refused(_) | PoolError::Manifest(_) => "Output Refused.",
-        PoolError::Disk(_) => "Disk Error.",
+        PoolError::Disk(_) | PoolError::Step { disk: true, .. } => DISK,
         PoolError::Value { .. } => "State Unreadable.",
-        PoolError::Step { .. } => "Application Error.",
+        PoolError::Step { disk: false, .. } => "Application Error.",
         PoolError::Workers(_) => "Workers Failed.",
         PoolError::Stopped | PoolError::Killed(_) => "Stopped.",
     }

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{BrokerSide, FILE_NAME, FolderSide, Header, OutputRefused, Plan, RunFacts, parse, path_in, reconcile};
+use crate::crash::{CrashPoint, CrashPoints, Killed};
 use crate::identity::Identity;
 use crate::record::ManifestLine;
 use crate::sink::{SinkError, make_directory, sync_directory};
@@ -41,6 +42,9 @@ pub enum ManifestError {
         /// The folder.
         out: PathBuf,
     },
+    /// A test's doing.
+    #[error(transparent)]
+    Killed(#[from] Killed),
 }
 
 /// The right to write to an output folder; it ends with the process, also when that is killed. A child process that is
@@ -133,13 +137,23 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError::Line`] when a line is not the next one or its file is not there in full length; disk errors.
     pub fn append(&mut self, lines: &[ManifestLine]) -> Result<(), ManifestError> {
+        self.append_past(lines, &CrashPoints::default())
+    }
+
+    /// The same, with a point at which a test makes it die.
+    pub(crate) fn append_past(&mut self, lines: &[ManifestLine], crash: &CrashPoints) -> Result<(), ManifestError> {
         let mut bytes = Vec::new();
         for (line, commit) in lines.iter().zip(self.last + 1..) {
             self.check(line, commit).map_err(|why| ManifestError::Line { commit: line.commit, why })?;
             bytes.extend(line.to_bytes());
         }
         let path = path_in(&self.out);
-        self.file.write_all(&bytes).map_err(SinkError::at("append to", &path))?;
+        let begun = if crash.is_set() { bytes.len() / 2 } else { 0 };
+        if begun > 0 {
+            self.file.write_all(&bytes[..begun]).map_err(SinkError::at("append to", &path))?;
+            crash.at(CrashPoint::InLine, self.last + 1)?;
+        }
+        self.file.write_all(&bytes[begun..]).map_err(SinkError::at("append to", &path))?;
         self.file.sync_all().map_err(SinkError::at("sync", &path))?;
         self.last += lines.len() as u64;
         self.messages += lines.iter().map(|line| line.record.messages).sum::<u64>();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::launch::{Launched, WorkerLauncher};
 use crate::protocol::{Assignment, Report, send};
@@ -26,6 +27,9 @@ pub(super) enum News {
     Ended(String),
 }
 
+/// So long is a worker kept that was given up; then it is killed. Should it come back before, it is heard.
+const LOST: Duration = Duration::from_secs(60);
+
 struct Running {
     launch: u64,
     ready: bool,
@@ -34,6 +38,8 @@ struct Running {
     stdin: Box<dyn AsyncWrite + Send + Unpin>,
     kill: Box<dyn Fn() + Send + Sync>,
     pid: Option<u32>,
+    /// When it said something the last time, or was told something.
+    heard: Instant,
 }
 
 #[derive(Default)]
@@ -73,6 +79,8 @@ pub(super) struct Crew {
     launcher: Arc<dyn WorkerLauncher>,
     settings: WorkerSettings,
     places: BTreeMap<usize, Place>,
+    /// Workers that were given up and have not ended, by their launch.
+    lost: BTreeMap<u64, Running>,
     launches: u64,
     events: mpsc::UnboundedSender<WorkerEvent>,
     listeners: JoinSet<()>,
@@ -87,7 +95,7 @@ impl Crew {
         events: mpsc::UnboundedSender<WorkerEvent>,
     ) -> Self {
         let places = (0..workers).map(|place| (place, Place::default())).collect();
-        Self { launcher, settings, places, launches: 0, events, listeners: JoinSet::new() }
+        Self { launcher, settings, places, lost: BTreeMap::new(), launches: 0, events, listeners: JoinSet::new() }
     }
 
     /// How many places are to stay.
@@ -130,7 +138,7 @@ impl Crew {
         self.launches += 1;
         let launch = self.launches;
         self.places.entry(place).or_default().running =
-            Some(Running { launch, ready: false, dismissed: false, stdin, kill, pid });
+            Some(Running { launch, ready: false, dismissed: false, stdin, kill, pid, heard: Instant::now() });
         let events = self.events.clone();
         self.listeners.spawn(async move {
             let tell = |news| drop(events.send(WorkerEvent { place, launch, news }));
@@ -190,12 +198,49 @@ impl Crew {
     pub(super) async fn assign(&mut self, place: usize, assignment: Assignment) {
         let Some(place) = self.places.get_mut(&place) else { return };
         place.holds = Some(assignment.claim);
-        if let Some(running) = &mut place.running
-            && let Err(error) = send(&mut running.stdin, &assignment).await
-        {
+        let Some(running) = &mut place.running else { return };
+        running.heard = Instant::now();
+        if let Err(error) = send(&mut running.stdin, &assignment).await {
             tracing::debug!(%error, "a worker's pipe is broken");
             (running.kill)();
         }
+    }
+
+    /// It has said something.
+    pub(super) fn speaks(&mut self, place: usize) {
+        if let Some(running) = self.places.get_mut(&place).and_then(|place| place.running.as_mut()) {
+            running.heard = Instant::now();
+        }
+    }
+
+    /// Gives up the workers that hold a claim and have said nothing for so long: place, claim, and whether somebody is to
+    /// follow. Nobody can say whether such a worker is dead, so it is only replaced; it is killed much later.
+    pub(super) fn give_up(&mut self, silence: Duration) -> Vec<(usize, u64, bool)> {
+        let mut given_up = Vec::new();
+        for (number, place) in &mut self.places {
+            let silent = |running: &mut Running| running.heard.elapsed() > silence;
+            let Some(claim) = place.holds else { continue };
+            let Some(running) = place.running.take_if(silent) else { continue };
+            self.lost.insert(running.launch, running);
+            place.holds = None;
+            given_up.push((*number, claim, !place.leaves));
+        }
+        self.places.retain(|_, place| !place.leaves || place.running.is_some());
+        self.lost.values().filter(|lost| lost.heard.elapsed() > silence + LOST).for_each(|lost| (lost.kill)());
+        given_up
+    }
+
+    /// Whether news are of a worker that was given up. One that has come to an end of its attempt is let go.
+    pub(super) fn is_of_lost(&mut self, event: &WorkerEvent) -> bool {
+        let Some(lost) = self.lost.get_mut(&event.launch) else { return false };
+        match event.news {
+            News::Report(Report::Alive { .. } | Report::Ready { .. }) => {}
+            News::Report(Report::Done { .. } | Report::Refused { .. } | Report::Failed { .. }) => {
+                lost.stdin = Box::new(tokio::io::sink());
+            }
+            News::Ended(_) => drop(self.lost.remove(&event.launch)),
+        }
+        true
     }
 
     pub(super) fn kill(&self, place: usize) {
@@ -205,7 +250,8 @@ impl Crew {
     }
 
     pub(super) fn kill_all(&self) {
-        self.places.values().filter_map(|place| place.running.as_ref()).for_each(|running| (running.kill)());
+        let running = self.places.values().filter_map(|place| place.running.as_ref());
+        running.chain(self.lost.values()).for_each(|running| (running.kill)());
     }
 
     pub(super) fn pids(&self) -> BTreeMap<usize, Option<u32>> {
@@ -219,10 +265,19 @@ impl Crew {
         for running in self.places.values_mut().filter_map(|place| place.running.as_mut()) {
             running.stdin = Box::new(tokio::io::sink());
         }
+        // One that was silent until now is not waited for.
+        self.lost.values().for_each(|lost| (lost.kill)());
         if tokio::time::timeout(limit, gone(&mut self.listeners)).await.is_err() {
             self.kill_all();
             gone(&mut self.listeners).await;
         }
+    }
+}
+
+impl Drop for Crew {
+    /// Workers end by the end of their stdin; one that was given up may never look at it.
+    fn drop(&mut self) {
+        self.lost.values().for_each(|lost| (lost.kill)());
     }
 }
 

@@ -75,8 +75,8 @@ impl<P: Port> Pool<P> {
             messages_committed: publisher.messages(),
             commits: opened.commits,
             manifest_lines: publisher.last(),
-            worker_deaths: 0,
             worker_pids: (0..settings.workers).map(|place| (place, None)).collect(),
+            ..Progress::default()
         };
         let (requests, said) = mpsc::unbounded_channel::<Request>();
         let (progress, shown) = watch::channel(progress);

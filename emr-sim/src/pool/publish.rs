@@ -135,8 +135,9 @@ impl<P: Port> Publisher<P> {
         let Some(first) = lines.first().map(|line| line.commit) else { return Ok(()) };
         self.crash.at(CrashPoint::BeforeLine, first)?;
         let mut manifest = self.manifest.take().expect("the manifest comes back from every append");
+        let crash = self.crash.clone();
         let (manifest, appended) = blocking(move || {
-            let appended = manifest.append(&lines);
+            let appended = manifest.append_past(&lines, &crash);
             (manifest, appended)
         })
         .await;

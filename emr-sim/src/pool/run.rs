@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 use super::crew::{Crew, WorkerEvent};
 use super::publish::{Publisher, Task};
@@ -21,6 +22,9 @@ use crate::worker::WorkerSettings;
 
 /// So long may idle workers take to end after their stdin did.
 const DISMISSAL: Duration = Duration::from_secs(5);
+
+/// How often silent workers are looked for.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the broker answered to a call that ran beside the loop.
 enum Answer {
@@ -144,6 +148,8 @@ impl<P: Port> Run<P> {
             self.start_worker(place)?;
         }
         let mut callers = true;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.hand_out().await;
             self.claim_more();
@@ -161,6 +167,7 @@ impl<P: Port> Run<P> {
                 },
                 Some(event) = self.news.recv() => self.heard(event)?,
                 Some(ended) = self.publishing.join_next() => return Err(publisher_failed(ended)),
+                _ = look.tick() => self.give_up_the_silent()?,
                 request = self.said.recv(), if callers => match request {
                     Some(request) => {
                         self.told(request)?;

@@ -66,6 +66,11 @@ pub(super) async fn perform(controller: &Controller, operation: &str, body: &[u8
             })
             .await
         }
+        // `aws emr describe-cluster` asks it beside DescribeCluster. Who names such actions was refused, so there are none.
+        "ListBootstrapActions" => {
+            let id = read::<requests::OfCluster>(body)?.cluster_id;
+            look(controller, id, |_, _| Ok(json!({ "BootstrapActions": [] }))).await
+        }
         "SetTerminationProtection" => {
             let request: requests::JobFlows = read(body)?;
             let (clusters, on) = (clusters(&request.job_flow_ids), request.termination_protected);

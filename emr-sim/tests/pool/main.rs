@@ -7,6 +7,7 @@
 mod compact;
 mod fake;
 mod poison;
+mod silent;
 mod streaming;
 mod world;
 
@@ -101,7 +102,7 @@ async fn seeded_crashes_and_lost_answers_change_nothing_in_the_output() {
             *all.entry(*point).or_insert(0) += 1;
         }
     }
-    assert_eq!(all.len(), 6, "every point was died at: {all:?}");
+    assert_eq!(all.len(), 7, "every point was died at: {all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 """A real broker for each story, and clients that are pointed at it. No story is told here."""
 
+import json
 import os
 import select
 import shutil
@@ -53,10 +54,10 @@ class Broker:
         self.socket.close()
         self.log.close()
 
-    def client(self, key="test", secret="test", region="us-east-1", **config):
+    def client(self, key="test", secret="test", region="us-east-1", service="sqs", **config):
         config.setdefault("retries", {"max_attempts": 2, "mode": "standard"})
         return boto3.session.Session().client(
-            "sqs", endpoint_url=self.endpoint, region_name=region, aws_access_key_id=key,
+            service, endpoint_url=self.endpoint, region_name=region, aws_access_key_id=key,
             aws_secret_access_key=secret, config=Config(**config),
         )
 
@@ -88,6 +89,25 @@ def serve(tmp_path):
 @pytest.fixture
 def broker(serve):
     return serve()
+
+
+@pytest.fixture
+def aws(broker):
+    """The command line `aws`, as a shell script would use it."""
+    environment = os.environ | {
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1", "AWS_PAGER": "",
+    }
+
+    def run(*arguments, service="sqs", fails=False):
+        command = ["aws", "--endpoint-url", broker.endpoint, service, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        if fails:
+            assert done.returncode != 0, done
+            return done.stderr
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    return run
 
 
 @pytest.fixture

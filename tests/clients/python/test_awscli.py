@@ -1,30 +1,8 @@
 """`aws sqs` from the command line, as a shell script would use it."""
 
-import json
-import os
-import subprocess
-
 import pytest
 
 pytestmark = pytest.mark.json_only  # the older environment has no command line
-
-
-@pytest.fixture
-def aws(broker):
-    environment = os.environ | {
-        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1", "AWS_PAGER": "",
-    }
-
-    def run(*arguments, fails=False):
-        command = ["aws", "--endpoint-url", broker.endpoint, "sqs", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-        if fails:
-            assert done.returncode != 0, done
-            return done.stderr
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else None
-
-    return run
 
 
 def test_a_message_from_the_command_line(aws):

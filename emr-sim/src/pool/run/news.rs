@@ -17,15 +17,21 @@ const SWEEP_AFTER: u32 = 16;
 
 impl<P: Port> Run<P> {
     pub(super) fn heard(&mut self, event: WorkerEvent) -> Result<(), PoolError> {
+        if self.crew.is_of_lost(&event) {
+            self.heard_of_lost(event.news);
+            return Ok(());
+        }
         if !self.crew.is_present(&event) {
             return Ok(());
         }
         let place = event.place;
+        self.crew.speaks(place);
         match event.news {
             News::Report(Report::Ready { .. }) => {
                 self.false_starts = 0;
                 self.crew.is_ready(place);
             }
+            News::Report(Report::Alive { .. }) => {}
             News::Report(Report::Done { done, messages, .. }) => {
                 if self.crew.release(place, done).is_some() {
                     self.committed(done, Some(messages));
@@ -36,7 +42,7 @@ impl<P: Port> Run<P> {
                 if self.crew.release(place, refused).is_some() {
                     tracing::info!(claim = refused, ?reason, %message, "a worker was refused");
                     if reason == Reason::Other && self.claims.failed(refused) {
-                        return Err(PoolError::Step { claim: refused, why: message });
+                        return Err(PoolError::Step { claim: refused, why: message, disk: false });
                     }
                     self.attempt_failed();
                     self.ask_what_became(refused, false);
@@ -45,8 +51,12 @@ impl<P: Port> Run<P> {
             News::Report(Report::Failed { failed, kind, reason }) => {
                 if self.crew.release(place, failed).is_some() {
                     tracing::warn!(claim = failed, ?kind, %reason, "an attempt failed");
+                    self.progress.send_modify(|progress| {
+                        progress.failures = (progress.failures.0 + 1, format!("claim {failed}: {reason}"));
+                    });
                     if !self.may_be_tried_again(failed, kind) {
-                        return Err(PoolError::Step { claim: failed, why: reason });
+                        let disk = kind == FailureKind::Disk;
+                        return Err(PoolError::Step { claim: failed, why: reason, disk });
                     }
                     self.attempt_failed();
                     // Where poison is taken out, the pool counts the tries: the queue's receives would count against
@@ -89,6 +99,32 @@ impl<P: Port> Run<P> {
             self.ask_what_became(claim, true);
         }
         self.start_worker(place)
+    }
+
+    /// A worker that hangs costs time, never a message: its claim is taken by another, which fences it (B6).
+    pub(super) fn give_up_the_silent(&mut self) -> Result<(), PoolError> {
+        for (place, claim, followed) in self.crew.give_up(self.settings.silence) {
+            tracing::warn!(place, claim, "a worker is silent and given up");
+            self.progress.send_modify(|progress| progress.given_up += 1);
+            if self.claims.died(claim) {
+                return Err(PoolError::Workers(format!("claim {claim} has ended 20 of them, the last one hung")));
+            }
+            self.attempt_failed();
+            self.ask_what_became(claim, true);
+            if followed {
+                self.start_worker(place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of its claim was asked when it was given up; this is only told.
+    fn heard_of_lost(&self, news: News) {
+        if let News::Report(Report::Refused { refused, reason, message }) = news {
+            tracing::warn!(claim = refused, ?reason, %message, "a worker that was given up came back and was refused");
+            let words = format!("claim {refused}: {reason:?}, {message}");
+            self.progress.send_modify(|progress| progress.refused = (progress.refused.0 + 1, words));
+        }
     }
 
     pub(super) fn start_worker(&mut self, place: usize) -> Result<(), PoolError> {
