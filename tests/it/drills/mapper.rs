@@ -42,7 +42,7 @@ fn drilled(what: &str, seed: u64, order: &str, flags: &[&str], expected: &str) {
     }
     drill.completed(&cluster, &step);
     let said = drill.said(&cluster, &step, "attempts failed");
-    assert!(said.contains("1 attempts failed") && said.contains(expected), "{said}");
+    assert!(said.contains(expected), "{said}");
     drill.verdict(&format!("the attempt failed ({expected}), the next one did it"));
 }
 
