@@ -3,7 +3,7 @@
 use std::{env, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["lockstep/v1/lockstep.proto", "lockstep/storage/v1/storage.proto"];
+    let files = ["lockstep/v1/lockstep.proto", "lockstep/emr/v1/emr.proto", "lockstep/storage/v1/storage.proto"];
     println!("cargo:rerun-if-changed=proto");
     let mut descriptors = protox::Compiler::new(["proto"])?;
     descriptors.include_source_info(true).include_imports(true).open_files(files)?;

@@ -7,6 +7,7 @@ mod create;
 mod instances;
 mod step;
 mod wire;
+mod worker;
 
 use clap::{Args, Subcommand};
 
@@ -18,6 +19,7 @@ const EXAMPLES: &str = "Examples:
   lockstep emr cluster create --name once --job transcript --input orders.fifo --output ./out --wait
   lockstep emr step list j-…
   lockstep emr logs j-… s-… --file stderr
+  lockstep emr worker j-…                                   works for it from any machine
   lockstep emr cluster terminate j-…
 The same over any AWS SDK: docs/emr.md.";
 
@@ -39,6 +41,8 @@ enum EmrVerb {
     Instances(instances::InstancesArgs),
     /// Print the log of a step.
     Logs(instances::LogsArgs),
+    /// Work for a cluster from this machine, as one of its instances.
+    Worker(worker::WorkerArgs),
     /// Join the small files of a published output into large ones, without a broker.
     Compact(compact::CompactArgs),
 }
@@ -47,6 +51,7 @@ enum EmrVerb {
 pub(crate) async fn run(args: EmrArgs, global: &Global) -> anyhow::Result<()> {
     let emr = match &args.verb {
         EmrVerb::Compact(args) => return compact::run(args, global.output()),
+        EmrVerb::Worker(args) => return worker::run(args.clone(), global).await,
         EmrVerb::Cluster(_) | EmrVerb::Step(_) | EmrVerb::Instances(_) | EmrVerb::Logs(_) => wire::Emr::new(global)?,
     };
     match args.verb {
@@ -54,6 +59,7 @@ pub(crate) async fn run(args: EmrArgs, global: &Global) -> anyhow::Result<()> {
         EmrVerb::Step(args) => step::run(args, &emr, global.output()).await,
         EmrVerb::Instances(args) => instances::list(args, &emr, global.output()).await,
         EmrVerb::Logs(args) => instances::logs(args, &emr, global.output()).await,
+        EmrVerb::Worker(args) => worker::run(args, global).await,
         EmrVerb::Compact(args) => compact::run(&args, global.output()),
     }
 }

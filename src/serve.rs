@@ -15,7 +15,8 @@ use lockstep_broker::{
     StartError, StoreKind, Timestamp,
 };
 use lockstep_emr_sim::{
-    controller::{Controller, Ground, LogPlace},
+    attach,
+    controller::{Controller, Ground, LogPlace, Terms},
     crash::CrashPoints,
     drill, wire,
 };
@@ -173,7 +174,12 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     let clusters = clusters(&args, address)?;
     let broker = tokio::task::spawn_blocking(move || start(&args, security)).await??;
     let door = open_clusters(clusters, guarded).await;
-    let broker = broker.with_guest(Guest { service: wire::SERVICE, routes: wire::router(door) });
+    let controller = match &door {
+        wire::Door::Open(controller) => Some(controller.clone()),
+        wire::Door::Closed(_) => None,
+    };
+    let (routes, calls) = (wire::router(door.clone()), attach::router(door));
+    let broker = broker.with_guest(Guest { service: wire::SERVICE, routes, calls });
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -183,6 +189,9 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+        }
+        if let Some(controller) = controller {
+            controller.let_all_go().await;
         }
     };
     broker.serve(listener, shutdown).await.map_err(|error| Found(format!("the broker ended: {error}")).into())
@@ -214,6 +223,7 @@ fn clusters(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<(Ground, Lo
             guard: crate::guard::words()?,
             logs: folder.join("logs"),
             crash: args.drills.clone().map_or_else(CrashPoints::default, drill::armed),
+            terms: Terms::default(),
         },
         place,
     ))

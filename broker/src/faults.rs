@@ -105,7 +105,9 @@ pub struct Operation {
 pub fn operations() -> Vec<Operation> {
     let files = prost_types::FileDescriptorSet::decode(lockstep_proto::DESCRIPTORS);
     let files = files.expect("the descriptors were compiled with this program").file;
-    let services = files.into_iter().flat_map(|file| file.service);
+    // The workers of clusters are a guest's.
+    let ours = files.into_iter().filter(|file| file.package() == "lockstep.v1");
+    let services = ours.flat_map(|file| file.service);
     let operation = |service: &str, method: prost_types::MethodDescriptorProto| Operation {
         name: method.name().to_owned(),
         service: service.to_owned(),

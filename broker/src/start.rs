@@ -234,7 +234,7 @@ impl Broker {
         Ok(Self { handle, phase, fault, faults: settings.faults.clone(), doors, scrub_pause, ended })
     }
 
-    /// Lets another service answer on the broker's port. It is shielded by neither tokens nor TLS beyond the port's own.
+    /// Lets another service answer on the broker's port. What its `routes` answer is shielded by no token; its `calls` are.
     #[must_use]
     pub fn with_guest(mut self, guest: Guest) -> Self {
         self.doors.guest = Some(guest);

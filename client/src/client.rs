@@ -3,6 +3,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use lockstep_proto::emr::workers_client::WorkersClient;
 use lockstep_proto::v1::{
     admin_client::AdminClient, clock_client::ClockClient, dead_letters_client::DeadLettersClient,
     groups_client::GroupsClient, messages_client::MessagesClient, producers_client::ProducersClient,
@@ -220,6 +221,10 @@ impl Client {
 
     pub(crate) fn admin(&self) -> AdminClient<Wire> {
         AdminClient::new(self.wire()).max_decoding_message_size(MAX_WIRE_MESSAGE)
+    }
+
+    pub(crate) fn workers(&self) -> WorkersClient<Wire> {
+        WorkersClient::new(self.wire())
     }
 
     pub(crate) fn clock(&self) -> ClockClient<Wire> {

@@ -60,15 +60,15 @@ mod retry;
 mod security;
 mod session;
 
-pub use lockstep_proto::v1;
 pub use lockstep_proto::v1::{
     ClaimedMessage, MessageMoveTask, MoveTaskStatus, OpenClaim, ParkedGroup, PeekedMessage, ProducerDescription,
     QueueDescription, ReaderDescription, StoredValue,
 };
+pub use lockstep_proto::{emr, v1};
 pub use tonic::Code;
 
 pub use attributes::{DeduplicationScope, GroupDelivery, QueueAttributes, RedriveAllowPolicy, RedrivePolicy};
-pub use calls::{Backup, ClaimAnswer, Committed, CreatedQueue, OpenedReader, QueuePage, ReaderPage};
+pub use calls::{Attached, Backup, ClaimAnswer, Committed, CreatedQueue, OpenedReader, QueuePage, ReaderPage};
 pub use claim::{ClaimContents, ClaimItem, ClaimOptions, ClaimStream, Shard};
 pub use client::{Client, ClientBuilder};
 pub use commit::{Commit, ValuesCommit};

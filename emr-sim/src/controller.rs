@@ -2,34 +2,55 @@
 //! durable, looks at the state and makes it true: starts and ends steps, gives worker places, lets instances go. What may
 //! become of a cluster is decided in `cluster`; what a step does is `pool`'s.
 
+mod attached;
 mod log;
 mod plan;
 mod runner;
 mod steplog;
+mod works;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
 
+pub use attached::{ByHand, MAX_BY_HAND, Newcomer};
+pub(crate) use attached::{Place, Start, ToWorker};
 pub use log::{LogError, LogPlace};
 pub use plan::{Plan, StepEnds};
 pub use steplog::{FILES as LOG_FILES, folder as log_folder};
 
 use log::EventLog;
-use runner::{News, Order, StepJob, Whose};
+use runner::Whose;
+use works::Works;
 
-use crate::cluster::{Chance, ClusterId, Command, Fleet, Rejected, Reply, Step, StepId, StepState, apply, share};
+use crate::cluster::{Chance, ClusterId, Command, Fleet, Rejected, Reply, Step, StepId};
 use crate::crash::CrashPoints;
+use crate::pool::PoolHandle;
+use crate::port::ClaimLimits;
 
 /// What the manifest of a step's output says in place of a pipeline's facts.
 #[must_use]
 pub fn step_facts() -> serde_json::Value {
     serde_json::json!({ "by": "emr" })
+}
+
+/// What all steps of a controller have in common beyond their own words.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Facts that must not change between runs on one output folder; the manifest keeps them.
+    pub facts: serde_json::Value,
+    /// The generation that their queue must have; any when absent.
+    pub queue_generation: Option<u64>,
+    /// How large claims are; the pool's usual size when absent.
+    pub claim: Option<ClaimLimits>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { facts: step_facts(), queue_generation: None, claim: None }
+    }
 }
 
 /// What a controller stands on.
@@ -47,6 +68,8 @@ pub struct Ground {
     pub logs: PathBuf,
     /// Where tests make it die.
     pub crash: CrashPoints,
+    /// What its steps have in common.
+    pub terms: Terms,
 }
 
 /// Why a command or a question has no answer.
@@ -67,6 +90,8 @@ pub struct View<'a> {
     pub fleet: &'a Fleet,
     /// The process ids of workers, by cluster and slot.
     pub workers: &'a BTreeMap<(ClusterId, usize), u32>,
+    /// The workers by hand, by their places.
+    pub by_hand: &'a BTreeMap<usize, ByHand>,
     /// The folder of the steps' logs.
     pub logs: &'a std::path::Path,
 }
@@ -76,6 +101,12 @@ type Question = Box<dyn FnOnce(View<'_>) + Send>;
 enum Asked {
     Command(Box<Command>, oneshot::Sender<Result<Reply, Refused>>),
     Question(Question),
+    Attach(ClusterId, Newcomer, oneshot::Sender<Result<Place, Refused>>),
+    Leave(usize),
+    Detach(usize),
+    LetAllGo,
+    Follow(Whose, oneshot::Sender<PoolHandle>),
+    AwaitEnd(Whose, oneshot::Sender<Step>),
 }
 
 /// Speaks to the controller. Cheap to clone; the controller ends when every clone is gone.
@@ -96,11 +127,28 @@ impl Controller {
     /// # Errors
     /// [`LogError`] when the log is in doubt; nothing is started then.
     pub async fn start(ground: Ground, place: LogPlace) -> Result<Self, LogError> {
+        Self::start_after(ground, place, |_| Vec::new()).await
+    }
+
+    /// The same, but has commands decided before anything is started again. One that is rejected changes nothing.
+    ///
+    /// # Errors
+    /// As [`Controller::start`].
+    pub async fn start_after(
+        ground: Ground,
+        place: LogPlace,
+        first: impl FnOnce(&Fleet) -> Vec<Command>,
+    ) -> Result<Self, LogError> {
         let (log, fleet) = EventLog::open(place).await?;
         let (asked, requests) = mpsc::channel(64);
         let (heard, news) = mpsc::unbounded_channel();
-        let ground = Arc::new(ground);
-        let works = Works { ground, log, fleet, runners: BTreeMap::new(), workers: BTreeMap::new(), heard };
+        let first = first(&fleet);
+        let mut works = Works::new(ground, log, fleet, heard);
+        for command in &first {
+            if let Err(rejected) = works.turn(command).await? {
+                tracing::warn!(%rejected, "a first command");
+            }
+        }
         tokio::spawn(works.run(requests, news));
         Ok(Self { asked })
     }
@@ -130,6 +178,48 @@ impl Controller {
         answered.await.map_err(|_| ended())
     }
 
+    /// The pool of a step, once it is open: its folder is in order and the reader is its own.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`] when the step has ended before.
+    pub async fn pool(&self, cluster: &ClusterId, step: &StepId) -> Result<PoolHandle, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.say(Asked::Follow((cluster.clone(), step.clone()), answer)).await?;
+        answered.await.map_err(|_| Refused::Unavailable(format!("step {step} has ended before it began to work")))
+    }
+
+    /// A step, when it has ended.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`] when there is no such step, or the controller has ended.
+    pub async fn ended(&self, cluster: &ClusterId, step: &StepId) -> Result<Step, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.say(Asked::AwaitEnd((cluster.clone(), step.clone()), answer)).await?;
+        answered.await.map_err(|_| ended())
+    }
+
+    /// Ends the calls of all workers by hand; they come again when the controller does.
+    pub async fn let_all_go(&self) {
+        // One that has ended has let them go.
+        let _ = self.say(Asked::LetAllGo).await;
+    }
+
+    pub(crate) async fn attach(&self, cluster: ClusterId, newcomer: Newcomer) -> Result<Place, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.say(Asked::Attach(cluster, newcomer, answer)).await?;
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// A worker by hand takes no more claims.
+    pub(crate) async fn leave(&self, place: usize) {
+        let _ = self.say(Asked::Leave(place)).await;
+    }
+
+    /// The call of a worker by hand has ended.
+    pub(crate) async fn detach(&self, place: usize) {
+        let _ = self.say(Asked::Detach(place)).await;
+    }
+
     async fn say(&self, asked: Asked) -> Result<(), Refused> {
         self.asked.send(asked).await.map_err(|_| ended())
     }
@@ -139,235 +229,4 @@ fn ended() -> Refused {
     Refused::Unavailable(
         "the controller of the clusters has ended, its log says why; start the broker again".to_owned(),
     )
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A step that runs here; dropping it ends its pool and its workers.
-struct Runner {
-    orders: mpsc::UnboundedSender<Order>,
-    staffed: BTreeSet<usize>,
-    /// The places at which a worker is, or still is.
-    places: BTreeMap<usize, Option<u32>>,
-    demand: u32,
-    /// What it was told about its end: nothing, to end, to end at once.
-    told: u8,
-    task: AbortHandle,
-}
-
-impl Drop for Runner {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-struct Works {
-    ground: Arc<Ground>,
-    log: EventLog,
-    fleet: Fleet,
-    runners: BTreeMap<Whose, Runner>,
-    workers: BTreeMap<(ClusterId, usize), u32>,
-    heard: mpsc::UnboundedSender<(Whose, News)>,
-}
-
-impl Works {
-    /// Until nobody asks any more, or the log fails.
-    async fn run(mut self, mut requests: mpsc::Receiver<Asked>, mut news: mpsc::UnboundedReceiver<(Whose, News)>) {
-        loop {
-            if let Err(error) = self.make_true().await {
-                tracing::error!(%error, "the controller of the clusters ends");
-                return;
-            }
-            let deadline = self.next_look();
-            let turn = tokio::select! {
-                asked = requests.recv() => match asked {
-                    Some(Asked::Command(command, answer)) => self.answer(&command, answer).await,
-                    Some(Asked::Question(question)) => {
-                        question(View { fleet: &self.fleet, workers: &self.workers, logs: &self.ground.logs });
-                        Ok(())
-                    }
-                    None => return,
-                },
-                Some((whose, news)) = news.recv() => self.hear(whose, news).await,
-                () = tokio::time::sleep(deadline) => self.look_around().await,
-            };
-            if let Err(error) = turn {
-                tracing::error!(%error, "the controller of the clusters ends");
-                return;
-            }
-        }
-    }
-
-    /// One turn of the machine, durable.
-    async fn turn(&mut self, command: &Command) -> Result<Result<Reply, Rejected>, LogError> {
-        let (events, reply) = apply(&mut self.fleet, command, now());
-        self.log.append(&events, &self.fleet).await?;
-        for event in &events {
-            tracing::debug!(?event, "a cluster");
-        }
-        Ok(reply)
-    }
-
-    async fn answer(
-        &mut self,
-        command: &Command,
-        answer: oneshot::Sender<Result<Reply, Refused>>,
-    ) -> Result<(), LogError> {
-        let reply = self.turn(command).await?;
-        // A caller that has gone is told nothing; what was done is done.
-        let _ = answer.send(reply.map_err(Refused::Rejected));
-        Ok(())
-    }
-
-    async fn hear(&mut self, whose: Whose, news: News) -> Result<(), LogError> {
-        let (cluster, step) = whose.clone();
-        match news {
-            News::Places(places) => {
-                if let Some(runner) = self.runners.get_mut(&whose) {
-                    runner.places = places;
-                }
-                self.show_workers();
-                Ok(())
-            }
-            News::Demand(demand) => {
-                if let Some(runner) = self.runners.get_mut(&whose) {
-                    runner.demand = demand;
-                }
-                self.follow_demand(cluster).await
-            }
-            News::Ended(end) => {
-                self.runners.remove(&whose);
-                self.show_workers();
-                self.turn(&Command::EndStep { cluster, step, end }).await.map(drop)
-            }
-        }
-    }
-
-    /// Managed scaling: says how many workers would find work in a cluster.
-    async fn follow_demand(&mut self, cluster: ClusterId) -> Result<(), LogError> {
-        if self.fleet.cluster(&cluster).is_none_or(|cluster| cluster.scaling.is_none()) {
-            return Ok(());
-        }
-        let of = self.runners.iter().filter(|((of, _), _)| *of == cluster);
-        let workers = of.fold(0_u32, |sum, (_, runner)| sum.saturating_add(runner.demand));
-        let chance = Chance(uuid::Uuid::new_v4().as_u128());
-        self.turn(&Command::Demand { cluster, workers, chance }).await.map(drop)
-    }
-
-    /// Clusters that have more instances than they need at least, and no step to say what they need.
-    fn idle_and_large(&self) -> Vec<ClusterId> {
-        let clusters = self.fleet.clusters().filter(|cluster| {
-            let large = cluster.scaling.is_some_and(|policy| cluster.workers_requested() > policy.minimum);
-            large && !cluster.state.is_ending() && !self.runners.keys().any(|(of, _)| *of == cluster.id)
-        });
-        clusters.map(|cluster| cluster.id.clone()).collect()
-    }
-
-    fn next_look(&self) -> Duration {
-        let most = if self.idle_and_large().is_empty() { Duration::from_secs(60) } else { Duration::from_secs(1) };
-        let due = self.fleet.next_deadline().map(|at| Duration::from_millis(at.saturating_sub(now())));
-        due.map_or(most, |due| due.min(most))
-    }
-
-    /// Time has passed.
-    async fn look_around(&mut self) -> Result<(), LogError> {
-        self.turn(&Command::Tick).await?.ok();
-        for cluster in self.idle_and_large() {
-            self.follow_demand(cluster).await?;
-        }
-        Ok(())
-    }
-
-    fn show_workers(&mut self) {
-        let places = self.runners.iter().flat_map(|((cluster, _), runner)| {
-            runner.places.iter().filter_map(|(slot, pid)| Some(((cluster.clone(), *slot), (*pid)?)))
-        });
-        self.workers = places.collect();
-    }
-
-    /// Makes the state true: starts what runs, ends what is to end, staffs, and lets go who has nothing to do any more.
-    async fn make_true(&mut self) -> Result<(), LogError> {
-        self.start_and_end();
-        self.staff();
-        let leaving: Vec<(ClusterId, Vec<_>)> = self
-            .fleet
-            .clusters()
-            .filter_map(|cluster| {
-                let held = |slot: usize| {
-                    self.runners.iter().any(|((of, _), runner)| {
-                        *of == cluster.id && (runner.places.contains_key(&slot) || runner.staffed.contains(&slot))
-                    })
-                };
-                let free: Vec<_> =
-                    cluster.retiring().filter(|(slot, _)| !held(*slot)).map(|(_, id)| id.clone()).collect();
-                (!free.is_empty()).then(|| (cluster.id.clone(), free))
-            })
-            .collect();
-        for (cluster, instances) in leaving {
-            self.turn(&Command::Release { cluster, instances }).await?.ok();
-        }
-        Ok(())
-    }
-
-    fn start_and_end(&mut self) {
-        let mut wanted = Vec::new();
-        for cluster in self.fleet.clusters() {
-            for step in cluster.steps.iter().filter(|step| step.state.is_started()) {
-                let ends = step.state == StepState::CancelPending || cluster.state.is_ending();
-                let told = if !ends {
-                    0
-                } else if step.kill || cluster.state.is_ending() {
-                    2
-                } else {
-                    1
-                };
-                wanted.push(((cluster.id.clone(), step.id.clone()), step.clone(), told));
-            }
-        }
-        for (whose, step, told) in wanted {
-            if !self.runners.contains_key(&whose) {
-                let runner = self.start(whose.clone(), &step);
-                self.runners.insert(whose.clone(), runner);
-            }
-            let Some(runner) = self.runners.get_mut(&whose) else { continue };
-            if told > runner.told {
-                runner.told = told;
-                // One that has just ended says so itself.
-                let _ = runner.orders.send(if told == 2 { Order::Kill } else { Order::Interrupt });
-            }
-        }
-    }
-
-    fn start(&self, whose: Whose, step: &Step) -> Runner {
-        let (orders, given) = mpsc::unbounded_channel();
-        let (ground, news) = (Arc::clone(&self.ground), self.heard.clone());
-        let job = StepJob { ground, whose, jar: step.jar.clone(), orders: given, news };
-        let task = tokio::spawn(runner::run(job)).abort_handle();
-        Runner { orders, staffed: BTreeSet::new(), places: BTreeMap::new(), demand: 0, told: 0, task }
-    }
-
-    fn staff(&mut self) {
-        for cluster in self.fleet.clusters() {
-            let steps: Vec<StepId> = cluster
-                .steps
-                .iter()
-                .filter(|step| step.state == StepState::Running)
-                .map(|step| step.id.clone())
-                .collect();
-            let of = |step: &StepId| (cluster.id.clone(), step.clone());
-            let now =
-                steps.iter().filter_map(|step| Some((step.clone(), self.runners.get(&of(step))?.staffed.clone())));
-            for (step, places) in share(&cluster.slots(), &steps, &now.collect()) {
-                if let Some(runner) = self.runners.get_mut(&of(&step))
-                    && runner.staffed != places
-                {
-                    runner.staffed = places.clone();
-                    let _ = runner.orders.send(Order::Staff(places));
-                }
-            }
-        }
-    }
 }

@@ -4,10 +4,12 @@
 //! - [`pool`] is the controller: [`pool::Pool::open`], then [`pool::Pool::run`].
 //! - [`cluster`] is EMR's model of clusters and steps as a pure machine, [`controller`] what makes it true,
 //!   [`wire`] its door in EMR's own protocol.
+//! - [`attach`] is how a worker that somebody started on another machine joins a cluster.
 //! - [`worker`] is one worker: [`worker::run_worker`] over the stdin and stdout of a process.
 //! - [`step`] is what a step is; [`job`] is what one computes by itself; [`sink`], [`state`], [`record`] and [`manifest`] are what it leaves on disk.
 //! - [`manifest::Output`] reads a published output back, verified; [`job::recompute_pairs`] is for outside verifiers.
 
+pub mod attach;
 pub mod attempt;
 pub mod cluster;
 pub mod compact;

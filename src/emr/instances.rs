@@ -60,10 +60,23 @@ pub(super) async fn list(args: InstancesArgs, emr: &Emr, output: Output) -> anyh
         let role = group.map(|group| text(group, "/InstanceGroupType").to_owned()).unwrap_or_default();
         let worker = text(&one, "/PrivateDnsName").strip_prefix("pid-").and_then(|name| name.split('.').next());
         let worker: Option<u32> = worker.and_then(|pid| pid.parse().ok());
-        one["WorkerProcess"] = json!(worker);
+        // A process of another machine is nobody's to kill here.
+        let by_hand = text(&one, "/Ec2InstanceId").strip_prefix("by-hand-").map(str::to_owned);
+        one["WorkerProcess"] = json!(worker.filter(|_| by_hand.is_none()));
+        one["ByHand"] = json!(by_hand);
         one["InstanceGroupType"] = json!(role);
         output.result(&one, || {
-            let works = worker.map_or_else(|| "no worker".to_owned(), |pid| format!("worker process {pid}"));
+            let process = worker.map_or_else(|| "no worker".to_owned(), |pid| format!("worker process {pid}"));
+            let works = by_hand.as_ref().map_or_else(
+                || process.clone(),
+                |name| {
+                    format!(
+                        "by hand: {name}, process {} on {}",
+                        worker.unwrap_or_default(),
+                        text(&one, "/PublicDnsName")
+                    )
+                },
+            );
             format!("{}  {role:<6}  {}  {works}", text(&one, "/Id"), text(&one, "/Status/State"))
         })?;
     }

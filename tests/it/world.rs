@@ -52,6 +52,14 @@ impl BrokerProcess {
         Self::spawn(data, flags, File::create(log).unwrap().into()).ready()
     }
 
+    /// The same at an address, with an environment.
+    pub(crate) fn start_at(address: &str, data: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = lockstep(&["serve", "--listen", address, "--data", data.to_str().unwrap()]);
+        prepare(&mut command);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        Self { child, endpoint: String::new() }.ready()
+    }
+
     fn ready(mut self) -> Self {
         let mut line = String::new();
         BufReader::new(self.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

@@ -75,6 +75,8 @@ fn needed(operation: &str) -> Option<Right> {
         | "Groups/Park"
         | "Groups/Unpark" => Right::Admin,
         "Clock/Freeze" | "Clock/Advance" | "Clock/RunUntilIdle" | "Admin/Drain" => Right::Admin,
+        // A worker by hand takes claims and commits them, and what it is told is no more than that needs.
+        "Workers/Attach" => Right::Receive,
         // It holds every message, and the key of the receipt handles.
         "Admin/Backup" => Right::Admin,
         _ => return None,
@@ -184,7 +186,7 @@ pub(super) async fn check(State(tokens): State<Tokens>, request: Request, next: 
         return next.run(request).await;
     }
     // A page takes nothing. An operation that is new here is for those who may do all.
-    let operation = path.strip_prefix("/lockstep.v1.");
+    let operation = path.strip_prefix("/lockstep.v1.").or_else(|| path.strip_prefix("/lockstep.emr.v1."));
     let right = operation.map_or(Right::Read, |operation| needed(operation).unwrap_or(Right::Admin));
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Err(refused) = tokens.check(authorization, right) else { return next.run(request).await };
@@ -278,6 +280,7 @@ mod tests {
             let looks = looks.iter().any(|word| operation.name.starts_with(word));
             assert_eq!(right == Right::Read, looks, "{path}");
         }
+        assert_eq!(needed("Workers/Attach"), Some(Right::Receive));
         assert_eq!(needed("Queues/SomethingNew"), None);
     }
 }

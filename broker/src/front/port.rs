@@ -39,13 +39,16 @@ pub(crate) struct Doors {
     pub(crate) guest: Option<Guest>,
 }
 
-/// A service beside the broker's own: calls whose `X-Amz-Target` begins with its name go there, and nothing else does.
+/// A service beside the broker's own: calls whose `X-Amz-Target` begins with its name go there, past every front, and so do
+/// those of its gRPC services, which pass the tokens first as the broker's own do.
 #[derive(Clone, Debug)]
 pub struct Guest {
     /// What the target of its calls begins with, such as `ElasticMapReduce.`.
     pub service: &'static str,
     /// What answers them.
     pub routes: axum::Router,
+    /// Its gRPC services, by paths that no front has.
+    pub calls: axum::Router,
 }
 
 impl Guest {
@@ -82,11 +85,12 @@ pub(crate) async fn serve(
         settings,
         budget: sqs::Budget::default(),
     };
-    let routes = grpc::routes(handle.clone(), faults, door.clone())
-        .await
-        .into_axum_router()
-        .merge(web::routes(handle))
-        .fallback(unknown);
+    let routes = grpc::routes(handle.clone(), faults, door.clone()).await.into_axum_router().merge(web::routes(handle));
+    let routes = match &guest {
+        Some(guest) => routes.merge(guest.calls.clone()),
+        None => routes,
+    };
+    let routes = routes.fallback(unknown);
     let routes = match security.tokens {
         Some(tokens) => routes.layer(axum::middleware::from_fn_with_state(tokens, access::check)),
         None => routes,

@@ -11,10 +11,12 @@ mod producers;
 mod queues;
 mod readers;
 mod tags;
+mod workers;
 
 pub use backup::Backup;
 pub use queues::{CreatedQueue, QueuePage};
 pub use readers::{ClaimAnswer, Committed, OpenedReader, ReaderPage};
+pub use workers::Attached;
 
 use crate::error::Error;
 

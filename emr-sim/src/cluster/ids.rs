@@ -63,6 +63,16 @@ id!(StepId, "s-", "a step");
 id!(GroupId, "ig-", "an instance group");
 id!(InstanceId, "ci-", "an instance");
 
+impl GroupId {
+    /// The id of the group of a cluster's workers by hand, always the same.
+    #[must_use]
+    pub fn by_hand(cluster: &ClusterId) -> Self {
+        let digest: [u8; 32] = Sha256::digest(cluster.as_str()).into();
+        let bits: [u8; 16] = *digest.first_chunk().expect("16 of 32 bytes");
+        Self::fresh(Chance(u128::from_be_bytes(bits)), u32::MAX)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

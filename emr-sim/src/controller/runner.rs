@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Ground;
+use super::attached::{Launcher, Links};
 use super::plan::{Plan, StepEnds};
 use super::steplog::StepLog;
 use crate::cluster::{ClusterId, Failure, Jar, StepEnd, StepId};
@@ -39,6 +40,8 @@ pub(super) enum Order {
 pub(super) enum News {
     /// Its workers' process ids by place.
     Places(BTreeMap<usize, Option<u32>>),
+    /// Its pool is open.
+    Opened(PoolHandle),
     /// So many workers would find work.
     Demand(u32),
     /// It has ended; the last word.
@@ -53,6 +56,7 @@ pub(super) struct StepJob {
     pub(super) ground: Arc<Ground>,
     pub(super) whose: Whose,
     pub(super) jar: Jar,
+    pub(super) links: Links,
     pub(super) orders: UnboundedReceiver<Order>,
     pub(super) news: UnboundedSender<(Whose, News)>,
 }
@@ -107,7 +111,8 @@ async fn work(job: &mut StepJob, log: &StepLog) -> Result<String, Stop> {
     let mut places = BTreeSet::new();
     let ground = Arc::clone(&job.ground);
     let mut told = false;
-    let mut opening = Box::pin(open(&ground, &plan, log));
+    let links = job.links.clone();
+    let mut opening = Box::pin(open(&ground, &plan, links, log));
     let opened = loop {
         tokio::select! {
             opened = &mut opening => break opened,
@@ -124,6 +129,7 @@ async fn work(job: &mut StepJob, log: &StepLog) -> Result<String, Stop> {
         opened => opened?,
     };
     handle.staff(places);
+    let _ = job.news.send((job.whose.clone(), News::Opened(handle.clone())));
     if plan.ends == (StepEnds::Drained { idle_seconds: 0 }) {
         handle.no_more_messages();
     }
@@ -181,7 +187,7 @@ async fn told_to_end(orders: &mut UnboundedReceiver<Order>, places: &mut BTreeSe
 
 type Opened = (Pool<ClientPort>, PoolHandle, ClientPort, ReaderRef);
 
-async fn open(ground: &Ground, plan: &Plan, log: &StepLog) -> Result<Opened, Stop> {
+async fn open(ground: &Ground, plan: &Plan, links: Links, log: &StepLog) -> Result<Opened, Stop> {
     let broker = |error: String| Stop::Failed("Broker Error.", error);
     let port = ClientPort::connect(&ground.endpoint, PATIENCE).map_err(|error| broker(error.to_string()))?;
     let client = Client::connect_lazy(&ground.endpoint).map_err(|error| broker(error.to_string()))?;
@@ -194,12 +200,15 @@ async fn open(ground: &Ground, plan: &Plan, log: &StepLog) -> Result<Opened, Sto
         }
         Err(error) => return Err(broker(error.to_string())),
     };
-    let source =
-        Source { queue: plan.queue.clone(), queue_generation: queue.queue_generation, reader: plan.reader.clone() };
-    let mut settings = PoolSettings::new(ground.endpoint.clone(), source, plan.step.clone(), super::step_facts(), 1);
+    let terms = &ground.terms;
+    let queue_generation = terms.queue_generation.unwrap_or(queue.queue_generation);
+    let source = Source { queue: plan.queue.clone(), queue_generation, reader: plan.reader.clone() };
+    let mut settings = PoolSettings::new(ground.endpoint.clone(), source, plan.step.clone(), terms.facts.clone(), 1);
     settings.guard.clone_from(&ground.guard);
     settings.crash = ground.crash.clone();
-    let launcher = ProcessLauncher::new(ground.program.clone(), ground.arguments.clone()).with_stderr(log.stderr());
+    settings.claim = terms.claim.unwrap_or(settings.claim);
+    let processes = ProcessLauncher::new(ground.program.clone(), ground.arguments.clone()).with_stderr(log.stderr());
+    let launcher = Launcher { processes, links };
     let opened = Pool::open(port.clone(), settings, Arc::new(launcher)).await;
     let (pool, handle) = opened.map_err(|error| Stop::Failed(reason(&error), with_way_out(&error)))?;
     log.say("INFO", &format!("reader {} is open: {}", plan.reader, pool.identity()));

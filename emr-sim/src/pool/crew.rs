@@ -133,7 +133,7 @@ impl Crew {
     /// Starts a worker at a place, under an instance id of its own.
     pub(super) fn start(&mut self, place: usize) -> std::io::Result<()> {
         let worker = format!("w{place}-{}", uuid::Uuid::new_v4().simple());
-        let launched = self.launcher.launch(&WorkerSettings { worker, ..self.settings.clone() })?;
+        let launched = self.launcher.launch_at(place, &WorkerSettings { worker, ..self.settings.clone() })?;
         let Launched { pid, stdin, stdout, kill, ended } = launched;
         self.launches += 1;
         let launch = self.launches;
@@ -147,6 +147,15 @@ impl Crew {
             tell(News::Ended(garbled.map_or(ended.clone(), |garbled| format!("{garbled}; it ended: {ended}"))));
         });
         Ok(())
+    }
+
+    /// Lets a place go whose worker cannot be started and is nobody's to start again. Answers whether it was such a one.
+    pub(super) fn drop_place(&mut self, place: usize) -> bool {
+        let gone = !self.launcher.comes_again(place);
+        if gone {
+            self.places.remove(&place);
+        }
+        gone
     }
 
     /// Whether news are of the worker that runs at the place now.
@@ -171,7 +180,7 @@ impl Crew {
         let running = found.running.take();
         let was_ready = running.as_ref().is_some_and(|running| running.ready);
         let dismissed = found.leaves || running.is_some_and(|running| running.dismissed);
-        let (held, left) = (found.holds.take(), found.leaves);
+        let (held, left) = (found.holds.take(), found.leaves || !self.launcher.comes_again(place));
         if left {
             self.places.remove(&place);
         }
@@ -223,6 +232,8 @@ impl Crew {
             let Some(running) = place.running.take_if(silent) else { continue };
             self.lost.insert(running.launch, running);
             place.holds = None;
+            // Who comes by himself, goes by himself.
+            place.leaves |= !self.launcher.comes_again(*number);
             given_up.push((*number, claim, !place.leaves));
         }
         self.places.retain(|_, place| !place.leaves || place.running.is_some());

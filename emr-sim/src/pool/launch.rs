@@ -36,6 +36,21 @@ pub trait WorkerLauncher: Send + Sync + 'static {
     /// # Errors
     /// That of the operating system; the pool tries again a few times.
     fn launch(&self, settings: &WorkerSettings) -> io::Result<Launched>;
+
+    /// Starts the worker of a place, where places differ.
+    ///
+    /// # Errors
+    /// As [`WorkerLauncher::launch`].
+    fn launch_at(&self, place: usize, settings: &WorkerSettings) -> io::Result<Launched> {
+        let _ = place;
+        self.launch(settings)
+    }
+
+    /// Whether a worker that ends unasked is followed by another one at its place. Where not, the place goes with it.
+    fn comes_again(&self, place: usize) -> bool {
+        let _ = place;
+        true
+    }
 }
 
 /// Starts workers as processes: `program arguments… <worker settings as JSON>`. Their stderr is the caller's, unless a file is named.

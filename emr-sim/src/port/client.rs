@@ -21,18 +21,27 @@ impl ClientPort {
     /// # Errors
     /// [`PortError::Refused`] when `endpoint` is no address.
     pub fn connect(endpoint: &str, patience: Duration) -> Result<Self, PortError> {
-        let policy = RetryPolicy {
-            first_backoff: Duration::from_millis(50),
-            max_backoff: Duration::from_secs(1),
-            time_limit: patience,
-            ..RetryPolicy::default()
-        };
-        Ok(Self(Client::builder(endpoint).retry(policy).connect_lazy()?))
+        Ok(Self(Client::builder(endpoint).retry(policy(patience)).connect_lazy()?))
+    }
+
+    /// A port over a connection that is there, with its certificates and its token.
+    #[must_use]
+    pub fn over(client: &Client, patience: Duration) -> Self {
+        Self(client.clone().with_retry(policy(patience)))
     }
 
     fn reader(&self, reader: &ReaderRef) -> BatchReader {
         let ReaderRef { queue, queue_generation, reader, reader_generation } = reader.clone();
         BatchReader::attach(self.0.clone(), queue, queue_generation, reader, reader_generation)
+    }
+}
+
+fn policy(patience: Duration) -> RetryPolicy {
+    RetryPolicy {
+        first_backoff: Duration::from_millis(50),
+        max_backoff: Duration::from_secs(1),
+        time_limit: patience,
+        ..RetryPolicy::default()
     }
 }
 

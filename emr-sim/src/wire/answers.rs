@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{Cluster, Group, GroupState, Instance, InstanceState, Role, ScalingPolicy, Step};
-use crate::controller::{View, log_folder};
+use crate::cluster::{Cluster, Group, GroupId, GroupState, Instance, InstanceState, Role, ScalingPolicy, Step};
+use crate::controller::{ByHand, View, log_folder};
 
 /// One region and account, as nobody here has others.
 const ARN: &str = "arn:aws:elasticmapreduce:us-east-1:000000000000:cluster/";
@@ -169,6 +169,45 @@ pub(super) fn instance(cluster: &Cluster, one: &Instance, view: View<'_>) -> Val
     let worker = view.workers.get(&(cluster.id.clone(), one.slot));
     put(&mut told, "PrivateDnsName", worker.map(|pid| format!("pid-{pid}.localhost")));
     told
+}
+
+/// The group of the workers by hand: theirs is the number of its instances, nobody can ask for another.
+pub(super) fn group_by_hand(cluster: &Cluster, workers: &[&ByHand]) -> Value {
+    let times = timeline(&[("CreationDateTime", workers.iter().map(|one| one.since).min())]);
+    json!({
+        "Id": GroupId::by_hand(&cluster.id).as_str(),
+        "Name": "workers by hand",
+        "Market": "ON_DEMAND",
+        "InstanceGroupType": Role::Task,
+        "InstanceType": "by-hand",
+        "RequestedInstanceCount": workers.len(),
+        "RunningInstanceCount": workers.len(),
+        "Status": { "State": GroupState::Running, "StateChangeReason": {}, "Timeline": times },
+        "Configurations": [],
+        "EbsBlockDevices": [],
+        "ShrinkPolicy": {},
+    })
+}
+
+/// A worker by hand, as an instance. Its names say who and where it is.
+pub(super) fn instance_by_hand(cluster: &Cluster, one: &ByHand) -> Value {
+    let message = if one.leaving { "It finishes what it holds, then it goes" } else { "Attached by hand" };
+    let times = [("CreationDateTime", Some(one.since)), ("ReadyDateTime", Some(one.since))];
+    json!({
+        "Id": one.instance.as_str(),
+        "Ec2InstanceId": format!("by-hand-{}", one.who.name),
+        "PublicDnsName": one.who.host,
+        "PrivateDnsName": format!("pid-{}.{}", one.who.process, one.who.host),
+        "Status": {
+            "State": InstanceState::Running,
+            "StateChangeReason": { "Message": message },
+            "Timeline": timeline(&times),
+        },
+        "InstanceGroupId": GroupId::by_hand(&cluster.id).as_str(),
+        "Market": "ON_DEMAND",
+        "InstanceType": "by-hand",
+        "EbsVolumes": [],
+    })
 }
 
 pub(super) fn policy(policy: &ScalingPolicy) -> Value {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::errors::WireError;
 use super::{answers, read, requests, write};
-use crate::cluster::{CancelHow, Cluster, ClusterId, Command, GroupId, Rejected, Reply, StepId};
-use crate::controller::{Controller, View};
+use crate::cluster::{CancelHow, Cluster, ClusterId, Command, GroupId, InstanceState, Rejected, Reply, Role, StepId};
+use crate::controller::{ByHand, Controller, View};
 
 const KNOWN: &str = "RunJobFlow, DescribeCluster, ListClusters, TerminateJobFlows, AddJobFlowSteps, DescribeStep, ListSteps, \
     CancelSteps, ListInstanceGroups, ListInstances, AddInstanceGroups, ModifyInstanceGroups, ModifyCluster, \
@@ -42,8 +42,12 @@ pub(super) async fn perform(controller: &Controller, operation: &str, body: &[u8
         "CancelSteps" => cancel_steps(controller, body).await,
         "ListInstanceGroups" => {
             let id = read::<requests::OfCluster>(body)?.cluster_id;
-            look(controller, id, |cluster, _| {
-                let groups: Vec<_> = cluster.groups.iter().map(|group| answers::group(cluster, group)).collect();
+            look(controller, id, |cluster, view| {
+                let mut groups: Vec<_> = cluster.groups.iter().map(|group| answers::group(cluster, group)).collect();
+                let by_hand: Vec<_> = by_hand(cluster, view).collect();
+                if !by_hand.is_empty() {
+                    groups.push(answers::group_by_hand(cluster, &by_hand));
+                }
                 Ok(json!({ "InstanceGroups": groups }))
             })
             .await
@@ -268,21 +272,32 @@ async fn list_steps(controller: &Controller, body: &[u8]) -> Result<String, Wire
     .await
 }
 
+fn by_hand<'a>(cluster: &'a Cluster, view: View<'a>) -> impl Iterator<Item = &'a ByHand> {
+    view.by_hand.values().filter(move |one| one.cluster == cluster.id)
+}
+
 async fn list_instances(controller: &Controller, body: &[u8]) -> Result<String, WireError> {
     let request: requests::ListInstances = read(body)?;
     let id = request.cluster_id.clone();
     look(controller, id, move |cluster, view| {
         let in_group = |group: &GroupId| {
-            let role = cluster.group(group).map(|group| answers::role_name(group.role));
+            let role = cluster.group(group).map(|group| group.role);
+            let role = role.or_else(|| (*group == GroupId::by_hand(&cluster.id)).then_some(Role::Task));
+            let role = role.map(answers::role_name);
             request.instance_group_id.as_ref().is_none_or(|id| id == group.as_str())
                 && (request.instance_group_types.is_empty()
                     || role.is_some_and(|role| request.instance_group_types.iter().any(|one| one == role)))
         };
         let found = cluster.instances.iter().filter(|one| in_group(&one.group));
-        let found: Vec<_> = found.filter(|one| among(&request.instance_states, one.state)).collect();
-        let (page, next) = page(&found, request.marker.as_ref(), |one| one.id.as_str(), INSTANCES_PAGE);
-        let told = page.into_iter().map(|one| answers::instance(cluster, one, view));
-        Ok(paged("Instances", told, next))
+        let found = found.filter(|one| among(&request.instance_states, one.state));
+        let mut told: Vec<Value> = found.map(|one| answers::instance(cluster, one, view)).collect();
+        if in_group(&GroupId::by_hand(&cluster.id)) && among(&request.instance_states, InstanceState::Running) {
+            told.extend(by_hand(cluster, view).map(|one| answers::instance_by_hand(cluster, one)));
+        }
+        let told: Vec<&Value> = told.iter().collect();
+        let marker = request.marker.as_ref();
+        let (page, next) = page(&told, marker, |one| one["Id"].as_str().unwrap_or_default(), INSTANCES_PAGE);
+        Ok(paged("Instances", page.into_iter().cloned(), next))
     })
     .await
 }

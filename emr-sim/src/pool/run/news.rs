@@ -88,7 +88,7 @@ impl<P: Port> Run<P> {
             return if ended.left { Ok(()) } else { self.start_worker(place) };
         }
         self.progress.send_modify(|progress| progress.worker_deaths += 1);
-        if !ended.was_ready {
+        if !ended.was_ready && !ended.left {
             self.false_start(how)?;
         }
         if let Some(claim) = ended.held {
@@ -98,7 +98,7 @@ impl<P: Port> Run<P> {
             self.attempt_failed();
             self.ask_what_became(claim, true);
         }
-        self.start_worker(place)
+        if ended.left { Ok(()) } else { self.start_worker(place) }
     }
 
     /// A worker that hangs costs time, never a message: its claim is taken by another, which fences it (B6).
@@ -129,6 +129,10 @@ impl<P: Port> Run<P> {
 
     pub(super) fn start_worker(&mut self, place: usize) -> Result<(), PoolError> {
         while let Err(error) = self.crew.start(place) {
+            if self.crew.drop_place(place) {
+                tracing::info!(place, %error, "a worker by hand has gone");
+                return Ok(());
+            }
             self.false_start(&error.to_string())?;
         }
         Ok(())
