@@ -2,7 +2,7 @@
 //! answer was released, never in a turn. Which body is wanted is the engine's word.
 
 use std::{
-    collections::BTreeMap,
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -35,10 +35,18 @@ impl Unread {
 
 type Read = dyn Fn(Position) -> Fetched + Send + Sync;
 
+/// The newest frames with bodies, in order.
 #[derive(Default)]
 struct Cache {
-    bodies: BTreeMap<Position, Bytes>,
+    frames: VecDeque<(u64, Vec<Bytes>)>,
     bytes: u64,
+}
+
+impl Cache {
+    fn get(&self, place: Position) -> Option<&Bytes> {
+        let index = self.frames.binary_search_by_key(&place.frame, |(frame, _)| *frame).ok()?;
+        self.frames[index].1.get(place.index as usize)
+    }
 }
 
 /// Serves bodies by their place. Clones share the cache.
@@ -76,15 +84,18 @@ impl Bodies {
             return;
         }
         let mut cache = self.lock();
-        for (body, index) in bodies.iter().zip(0..) {
-            cache.bytes += cost(body);
-            cache.bodies.insert(Position { frame, index }, body.clone());
-        }
+        cache.bytes += cost(bodies);
+        cache.frames.push_back((frame, bodies.to_vec()));
+        let mut forgotten = Vec::new();
         while cache.bytes > self.most_bytes
-            && let Some((_, oldest)) = cache.bodies.pop_first()
+            && let Some((_, oldest)) = cache.frames.pop_front()
         {
             cache.bytes -= cost(&oldest);
+            forgotten.push(oldest);
         }
+        // Freed without the lock: a reader may wait for it.
+        drop(cache);
+        drop(forgotten);
     }
 
     /// The bodies at these places, in their order.
@@ -92,7 +103,7 @@ impl Bodies {
         let count = places.len();
         let mut found: Vec<Option<Fetched>> = {
             let cache = self.lock();
-            places.iter().map(|place| cache.bodies.get(place).cloned().map(Ok)).collect()
+            places.iter().map(|place| cache.get(*place).cloned().map(Ok)).collect()
         };
         if found.iter().any(Option::is_none) {
             let read = Arc::clone(&self.read);
@@ -116,7 +127,7 @@ impl Bodies {
 
     /// One body, read by whoever asks, who may wait for the disk.
     pub(crate) fn read(&self, place: Position) -> Fetched {
-        let cached = self.lock().bodies.get(&place).cloned();
+        let cached = self.lock().get(place).cloned();
         cached.map_or_else(|| (self.read)(place), Ok)
     }
 
@@ -126,7 +137,7 @@ impl Bodies {
     }
 }
 
-/// What a body costs in memory, its place in the map included.
-fn cost(body: &Bytes) -> u64 {
-    body.len() as u64 + 96
+/// What the bodies of a frame cost in memory, the counters around each included.
+fn cost(bodies: &[Bytes]) -> u64 {
+    bodies.iter().map(|body| body.len() as u64 + 96).sum()
 }

@@ -11,8 +11,13 @@ use crate::metrics::Kind;
 
 /// The indices of the bodies of frame `frame` that an event names: those that were stored with it.
 pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u32> {
+    // Nearly every event with a body has one, and it must cost no allocation.
+    let mut one = None;
     let bodies = match event {
-        Event::MessageSent { body, .. } => vec![*body],
+        Event::MessageSent { body, .. } => {
+            one = Some(*body);
+            Vec::new()
+        }
         Event::ClaimCommitted { values, .. } | Event::ValuesCommitted { values, .. } => {
             values.iter().filter_map(|value| value.body).collect()
         }
@@ -50,7 +55,7 @@ pub(crate) fn fresh_bodies(event: &Event, frame: u64) -> impl Iterator<Item = u3
         | Event::Restored(_) => Vec::new(),
     };
     let fresh = move |body: BodyRef| (body.position.frame == frame).then_some(body.position.index);
-    bodies.into_iter().filter_map(fresh)
+    one.into_iter().chain(bodies).filter_map(fresh)
 }
 
 /// The queues whose polls may fare better after an event, or must be told something (R2).

@@ -31,7 +31,6 @@ use self::{
 };
 use crate::{
     bodies::Bodies,
-    codec::decode_frame,
     limits,
     request::Request,
     space::Gauge,
@@ -159,10 +158,8 @@ impl Follower {
     }
 
     fn apply(&mut self, frame: Durable) {
-        let Durable { number, events, bodies, bytes } = frame;
-        let size = events.len() as u64;
-        let events = decode_frame(number, events).expect("this process encoded it a moment ago");
-        events.iter().for_each(|event| self.past.engine.evolve(event));
+        let Durable { number, facts, event_bytes: size, bodies, bytes } = frame;
+        facts.iter().for_each(|event| self.past.engine.evolve(event));
         self.past.held.add(number, bodies, bytes);
         self.past.last = number;
         self.past.tail_bytes += size;

@@ -39,6 +39,8 @@ pub(crate) struct Draft {
     pub(crate) number: u64,
     /// Its events, encoded.
     pub(crate) events: Bytes,
+    /// The same, as they were applied.
+    pub(crate) facts: Vec<Event>,
     /// Its bodies, by index.
     pub(crate) bodies: Vec<Bytes>,
 }
@@ -55,6 +57,7 @@ struct Work {
     now: Timestamp,
     space: Space,
     events: EventBuffer,
+    facts: Vec<Event>,
     bodies: Vec<Bytes>,
     body_bytes: u64,
     held: Vec<Held>,
@@ -64,6 +67,12 @@ struct Work {
 }
 
 impl Work {
+    fn new(now: Timestamp, space: Space) -> Self {
+        let (events, tally) = (EventBuffer::default(), Tally::default());
+        let (facts, bodies, held) = (Vec::new(), Vec::new(), Vec::new());
+        Self { now, space, events, facts, bodies, body_bytes: 0, held, tally, unsettled: false }
+    }
+
     fn events_full(&self) -> bool {
         self.events.len() as u64 >= limits::TURN_EVENT_BYTES
     }
@@ -136,20 +145,18 @@ impl Turn {
         now: Timestamp,
         space: Space,
     ) -> TurnResult {
-        let (events, bodies, held) = (EventBuffer::default(), Vec::new(), Vec::new());
-        let mut work =
-            Work { now, space, events, bodies, body_bytes: 0, held, tally: Tally::default(), unsettled: false };
+        let mut work = Work::new(now, space);
         if let Some(opening) = self.opening.take() {
-            self.happen(&mut work, &opening);
+            self.happen(&mut work, opening);
             // The first turn may come later than the start: what it decides is of its own time, not of the start's.
             self.tick(&mut work);
         }
         let settlement = self.engine.settle(now);
-        self.happen_all(&mut work, &settlement.events);
+        self.happen_all(&mut work, settlement.events);
         let mut more = !settlement.complete;
         if settlement.complete {
             let moved = self.engine.redrive(now, space);
-            self.happen_all(&mut work, &moved);
+            self.happen_all(&mut work, moved);
             more |= !self.run_requests(&mut work, requests);
             more |= !self.wake(&mut work);
         }
@@ -174,7 +181,7 @@ impl Turn {
                     Ran::Done(outcome) => self.apply(work, outcome),
                     Ran::Parked(request, parking, events) => {
                         self.waiting.park(request, parking);
-                        self.happen_all(work, &events);
+                        self.happen_all(work, events);
                     }
                 }
             }
@@ -248,7 +255,7 @@ impl Turn {
                 None
             }
             Ran::Parked(poll, parking, events) => {
-                self.happen_all(work, &events);
+                self.happen_all(work, events);
                 Some((poll, parking))
             }
         }
@@ -272,8 +279,9 @@ impl Turn {
 
     fn apply(&mut self, work: &mut Work, outcome: Outcome) {
         self.assert_places(work, &outcome);
-        self.happen_all(work, &outcome.events);
-        if outcome.events.iter().any(crate::facts::may_unsettle) {
+        let may_unsettle = outcome.events.iter().any(crate::facts::may_unsettle);
+        self.happen_all(work, outcome.events);
+        if may_unsettle {
             work.unsettled = self.engine.next_deadline().is_some_and(|at| at <= work.now);
         }
         for body in outcome.bodies {
@@ -291,11 +299,13 @@ impl Turn {
 
     /// The engine named the places of the bodies before they are on disk; the bodies must go exactly there (H4).
     fn assert_places(&self, work: &Work, outcome: &Outcome) {
-        let fresh = outcome.events.iter().flat_map(|event| fresh_bodies(event, self.next_frame));
-        let mut indices: Vec<_> = fresh.map(|index| index as usize).collect();
-        let bodies = outcome.bodies.len();
+        let fresh = || outcome.events.iter().flat_map(|event| fresh_bodies(event, self.next_frame));
+        let (first, bodies) = (work.bodies.len(), outcome.bodies.len());
+        if fresh().map(|index| index as usize).eq(first..first + bodies) {
+            return;
+        }
+        let mut indices: Vec<_> = fresh().map(|index| index as usize).collect();
         indices.sort_unstable();
-        let first = work.bodies.len();
         assert!(
             indices.iter().copied().eq(first..first + bodies),
             "the events name the bodies {indices:?} of frame {}, but those stored are {first} and {bodies} in all",
@@ -303,23 +313,24 @@ impl Turn {
         );
     }
 
-    fn happen_all(&mut self, work: &mut Work, events: &[Event]) {
+    fn happen_all(&mut self, work: &mut Work, events: Vec<Event>) {
         for event in events {
             self.happen(work, event);
         }
     }
 
     /// A fact: applied at once, and written down.
-    fn happen(&mut self, work: &mut Work, event: &Event) {
+    fn happen(&mut self, work: &mut Work, event: Event) {
         if work.events.is_empty() {
-            self.tick_unless(work, event);
+            self.tick_unless(work, &event);
         }
-        for (queue, kind, more) in figures(event, &self.engine) {
+        for (queue, kind, more) in figures(&event, &self.engine) {
             work.tally.add(queue, kind, more);
         }
-        self.engine.evolve(event);
-        work.events.push(event);
-        self.changed.extend(changes_what_is_there(event));
+        self.engine.evolve(&event);
+        work.events.push(&event);
+        self.changed.extend(changes_what_is_there(&event));
+        work.facts.push(event);
     }
 
     /// Every frame says when it was, unless its first event does (H2).
@@ -333,11 +344,12 @@ impl Turn {
         if let Some(tick) = self.engine.tick(work.now) {
             self.engine.evolve(&tick);
             work.events.push(&tick);
+            work.facts.push(tick);
         }
     }
 
     fn finish(&mut self, work: Work, more: bool) -> TurnResult {
-        let Work { now, events, bodies, body_bytes, held, tally, .. } = work;
+        let Work { now, events, facts, bodies, body_bytes, held, tally, .. } = work;
         if events.is_empty() {
             return TurnResult { frame: None, held, tally, more };
         }
@@ -349,6 +361,6 @@ impl Turn {
         let more = more || self.engine.next_settlement().is_some_and(|due| due <= now);
         let number = self.next_frame;
         self.next_frame += 1;
-        TurnResult { frame: Some(Draft { number, events: events.finish(), bodies }), held, tally, more }
+        TurnResult { frame: Some(Draft { number, events: events.finish(), facts, bodies }), held, tally, more }
     }
 }

@@ -130,7 +130,7 @@ impl<J: Journal> Writer<J> {
     /// Appends a frame, and lets go with it what the follower does not need any more.
     fn append(&mut self, frame: Draft) -> Result<(), Arc<str>> {
         let (size, began) = (frame.bytes(), Instant::now());
-        let Draft { number, events, bodies } = frame;
+        let Draft { number, events, facts, bodies } = frame;
         let release = self.feed.as_ref().map_or_else(Vec::new, Feed::releasable);
         let frame = Frame { events, bodies };
         self.pass(CrashPoint::BeforeAppend);
@@ -143,7 +143,8 @@ impl<J: Journal> Writer<J> {
         self.metrics.appended(size, began.elapsed(), stored);
         if let Some(feed) = &self.feed {
             let bodies = u32::try_from(frame.bodies.len()).expect("a frame holds far fewer bodies than 2^32");
-            feed.hand(Durable { number, bodies, bytes: frame.stored_bytes(), events: frame.events });
+            let (bytes, event_bytes) = (frame.stored_bytes(), frame.events.len() as u64);
+            feed.hand(Durable { number, bodies, bytes, facts, event_bytes });
         }
         Ok(())
     }

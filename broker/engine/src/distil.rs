@@ -65,10 +65,10 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
         uses: producer.uses.iter().copied().collect(),
     });
     let tasks = queue.move_tasks.iter().map(move |task| Restored::MoveTask { queue: generation, task: task.clone() });
-    let free = queue.free.iter().map(move |(turn, group)| Restored::FreeGroup {
+    let free = queue.groups.by_turn().map(move |(turn, place)| Restored::FreeGroup {
         queue: generation,
-        group: group.clone(),
-        turn: *turn,
+        group: queue.groups.at(place).id.clone(),
+        turn,
     });
     let parked = queue.parked.iter().map(move |(group, at)| Restored::ParkedGroup {
         queue: generation,
@@ -92,8 +92,8 @@ fn distilled_queue(queue: &Queue) -> impl Iterator<Item = Restored> {
 fn distilled_messages(queue: &Queue) -> impl Iterator<Item = Restored> {
     queue.messages.iter().map(move |(sequence, message)| Restored::Message {
         queue: queue.generation,
-        sequence: *sequence,
-        group: message.group.clone(),
+        sequence,
+        group: queue.group_of(message).clone(),
         body: message.body,
         sent_at: message.sent_at,
         first_received_at: message.first_received_at,

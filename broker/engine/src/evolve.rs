@@ -14,7 +14,7 @@ use crate::{
         Due, State,
         attempts::Attempt,
         keys::Key,
-        message::{Hold, Lease, Message},
+        message::{Arrival, Hold, Lease},
         queue::Queue,
         reader::PastCommit,
     },
@@ -176,7 +176,7 @@ impl State {
         let delay = found.attributes.delay;
         let delayed: Vec<_> = self.delays.iter().filter(|(_, of, _)| *of == queue).copied().collect();
         for (before, _, sequence) in delayed {
-            let until = Timestamp(found.messages.get(&sequence)?.sent_at.0 + delay);
+            let until = Timestamp(found.messages.get(sequence)?.sent_at.0 + delay);
             found.hold(sequence, Hold::Delayed(until), None)?;
             self.delays.remove(&(before, queue, sequence));
             self.delays.insert((until, queue, sequence));
@@ -208,7 +208,7 @@ impl State {
         found.keys.clear();
         found.unpark_all();
         let gone: Vec<SequenceNumber> =
-            found.messages.iter().filter(|(_, message)| !message.is_claimed()).map(|(sequence, _)| *sequence).collect();
+            found.messages.iter().filter(|(_, message)| !message.is_claimed()).map(|(sequence, _)| sequence).collect();
         self.remove(queue, &gone)
     }
 
@@ -230,14 +230,6 @@ fn send(queue: &mut Queue, event: &Event) {
     if queue.is_fifo() {
         queue.keys.insert(*key, Key { sequence: *sequence, expires_at: *key_expires_at });
     }
-    let message = Message {
-        group: group.clone(),
-        body: *body,
-        sent_at: *at,
-        first_received_at: None,
-        receives: 0,
-        origin: None,
-        hold: delayed_until.map_or(Hold::Free, Hold::Delayed),
-    };
-    queue.push(*sequence, message);
+    let hold = delayed_until.map_or(Hold::Free, Hold::Delayed);
+    queue.push(*sequence, group, Arrival::new(*body, *at, hold));
 }

@@ -193,7 +193,7 @@ impl Engine {
             Subject::Message(sequence) => Ok(state.explain_message(queue, *sequence, now)),
             Subject::Receipt(receipt) if receipt.generation != queue.generation => Err(Rejected::ReceiptForeign),
             Subject::Receipt(receipt) => {
-                let lease = queue.messages.get(&receipt.sequence).and_then(Message::lease);
+                let lease = queue.messages.get(receipt.sequence).and_then(Message::lease);
                 let holds = lease.is_some_and(|lease| lease.epoch == receipt.epoch);
                 let explained = state.explain_message(queue, receipt.sequence, now);
                 Ok(Explanation { receipt_holds: Some(holds), ..explained })
@@ -212,9 +212,7 @@ impl Engine {
         max: usize,
         now: Timestamp,
     ) -> Result<ExplainedGroups, Rejected> {
-        use std::ops::Bound::{Excluded, Unbounded};
         let (state, queue) = (self.state(), self.state().find(queue)?);
-        let from = after.map_or(Unbounded, Excluded);
         let mut page = ExplainedGroups {
             generation: queue.generation,
             at: now,
@@ -222,7 +220,7 @@ impl Engine {
             blocked: Vec::new(),
             next: None,
         };
-        let mut groups = queue.groups.range::<GroupId, _>((from, Unbounded)).map(|(id, _)| id).peekable();
+        let mut groups = queue.groups.ids_after(after).peekable();
         for id in groups.by_ref().take(max) {
             let explained = state.explain_group(queue, id, now);
             *page.counts.entry(explained.reason).or_default() += 1;
@@ -247,9 +245,9 @@ impl Engine {
         max: usize,
     ) -> Result<Vec<(SequenceNumber, SentTo)>, Rejected> {
         let queue = self.state().find(queue)?;
-        let with_identity = |(number, message): (&SequenceNumber, &Message)| {
+        let with_identity = |(number, message): (SequenceNumber, &Message)| {
             let origin = message.origin.as_deref();
-            (*number, origin.map_or((queue.generation, *number), |origin| (origin.generation, origin.sequence)))
+            (number, origin.map_or((queue.generation, number), |origin| (origin.generation, origin.sequence)))
         };
         Ok(queue.messages.range(after.next()..).take(max).map(with_identity).collect())
     }
@@ -259,7 +257,7 @@ impl State {
     fn explain_group(&self, queue: &Queue, id: &GroupId, now: Timestamp) -> Explanation {
         let nothing = unexplained(queue, Reason::NoSuchGroup, now);
         let Some(group) = queue.groups.get(id) else { return Explanation { group: Some(id.clone()), ..nothing } };
-        let head = group.messages.front().map(|head| (*head, &queue.messages[head]));
+        let head = group.messages.front().map(|head| (*head, &queue.messages[*head]));
         // Beyond the most that one receive takes, what holds back the rest is no news.
         let most = limits::RECEIVE_MESSAGES as usize + 1;
         let blocking = group.messages.iter().take(most).find_map(|sequence| self.held(queue, *sequence));
@@ -283,21 +281,21 @@ impl State {
         let known = sequence > SequenceNumber(0) && sequence <= queue.last_sequence;
         let absent = if known { Reason::MessageGone } else { Reason::MessageNotSent };
         let nothing = Explanation { message: Some(sequence), ..unexplained(queue, absent, now) };
-        let Some(message) = queue.messages.get(&sequence) else { return nothing };
-        let group = queue.groups.get(&message.group).map(|group| &group.messages);
-        let earlier = || group.into_iter().flatten().take_while(|other| **other < sequence);
+        let Some(message) = queue.messages.get(sequence) else { return nothing };
+        let group = &queue.groups.at(message.group).messages;
+        let earlier = || group.iter().take_while(|other| **other < sequence);
         let ahead = earlier().find_map(|earlier| self.held(queue, *earlier));
         let (reason, blocking) = match (message.hold, ahead) {
             (Hold::Delayed(_) | Hold::Leased(_) | Hold::Claimed(..), _) => {
                 (self.reason_of(message, queue), self.held(queue, sequence))
             }
-            (Hold::Free, Some(_)) if queue.parked.contains_key(&message.group) => (Reason::Parked, None),
+            (Hold::Free, Some(_)) if queue.is_parked(message) => (Reason::Parked, None),
             (Hold::Free, Some(ahead)) => (behind(&ahead.holder), Some(ahead)),
             (Hold::Free, None) => (self.reason_of(message, queue), None),
         };
         Explanation {
             reason,
-            group: Some(message.group.clone()),
+            group: Some(queue.group_of(message).clone()),
             sent_at: Some(message.sent_at),
             origin: message.origin(),
             count: earlier().count() as u64,
@@ -314,7 +312,7 @@ impl State {
             (Hold::Leased(_), _) => Reason::InFlight,
             (Hold::Claimed(..), _) => Reason::Claimed,
             (Hold::Delayed(_), _) => Reason::Delayed,
-            (Hold::Free, _) if queue.parked.contains_key(&message.group) => Reason::Parked,
+            (Hold::Free, _) if queue.is_parked(message) => Reason::Parked,
             (Hold::Free, _) if queue.in_flight >= limits::IN_FLIGHT => Reason::InFlightCap,
             (Hold::Free, Some(policy)) if self.names.contains_key(&policy.dead_letter_queue) => Reason::DeadLetterDue,
             (Hold::Free, Some(_)) => Reason::DeadLetterQueueGone,
@@ -324,7 +322,7 @@ impl State {
 
     /// A held message and its holder.
     fn held(&self, queue: &Queue, sequence: SequenceNumber) -> Option<Blocking> {
-        let message = queue.messages.get(&sequence)?;
+        let message = queue.messages.get(sequence)?;
         let holder = match message.hold {
             Hold::Free => return None,
             Hold::Delayed(until) => Holder::Delay { since: message.sent_at, until },

@@ -98,7 +98,7 @@ fn figures(queue: &Queue) -> QueueFigures {
         in_flight: queue.in_flight,
         claimed: queue.claimed,
         groups: queue.groups.len() as u64,
-        free_groups: queue.free.len() as u64,
+        free_groups: queue.groups.free() as u64,
         in_flight_groups: queue.in_flight_groups,
         oldest_sent_at: oldest_sent_at(queue),
         bytes: queue.bytes,
@@ -121,5 +121,5 @@ fn figures(queue: &Queue) -> QueueFigures {
 /// In a standard queue the oldest need not be the first: a dead letter keeps its time (Q3).
 fn oldest_sent_at(queue: &Queue) -> Option<Timestamp> {
     let by_age = queue.by_age.first().map(|(sent_at, _)| *sent_at);
-    by_age.or_else(|| queue.messages.first_key_value().map(|(_, message)| message.sent_at))
+    by_age.or_else(|| queue.messages.first().map(|(_, message)| message.sent_at))
 }

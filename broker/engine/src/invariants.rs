@@ -1,9 +1,12 @@
 //! What is true of every state. Checked after recovery, and by the tests after every step.
 
+use std::collections::BTreeMap;
+
 use crate::{
     limits,
     state::{
         Due, State,
+        groups::Place,
         message::{Hold, Message},
         queue::Queue,
     },
@@ -45,10 +48,10 @@ impl State {
 
     fn check_delays(&self, queue: &Queue) -> Result<usize, String> {
         let mut delayed = 0;
-        for (sequence, message) in &queue.messages {
+        for (sequence, message) in queue.messages.iter() {
             let Some(until) = message.delayed_until() else { continue };
             delayed += 1;
-            ensure!(self.delays.contains(&(until, queue.generation, *sequence)), "delayed {sequence} has no instant");
+            ensure!(self.delays.contains(&(until, queue.generation, sequence)), "delayed {sequence} has no instant");
             ensure!(message.receives == 0, "delayed {sequence} was received");
         }
         ensure!(delayed as u64 == queue.delayed, "{} counted delayed, {delayed} are", queue.delayed);
@@ -57,10 +60,10 @@ impl State {
 
     fn check_leases(&self, queue: &Queue) -> Result<usize, String> {
         let mut leases = 0;
-        for (sequence, message) in &queue.messages {
+        for (sequence, message) in queue.messages.iter() {
             let Some(lease) = message.lease() else { continue };
             leases += 1;
-            let due = (lease.visible_at, queue.generation, Due::Lease(*sequence));
+            let due = (lease.visible_at, queue.generation, Due::Lease(sequence));
             ensure!(self.dues.contains(&due), "the lease of {sequence} has no deadline");
             ensure!(lease.epoch <= queue.last_epoch, "the lease of {sequence} is of a future epoch");
         }
@@ -80,7 +83,7 @@ impl State {
                 ensure!(claim.messages.is_sorted(), "claim {number} is not in order");
                 claimed += claim.messages.len() as u64;
                 for sequence in &claim.messages {
-                    let hold = queue.messages.get(sequence).map(|message| message.hold);
+                    let hold = queue.messages.get(*sequence).map(|message| message.hold);
                     ensure!(
                         hold == Some(Hold::Claimed(reader.id, *number)),
                         "{sequence} is not held by claim {number}"
@@ -108,9 +111,9 @@ fn check_messages(queue: &Queue) -> Result<(), String> {
     ensure!(claimed == queue.claimed, "{} counted claimed, {claimed} are", queue.claimed);
     let bytes: u64 = queue.messages.values().map(|message| u64::from(message.body.size)).sum();
     ensure!(bytes == queue.bytes, "{} bytes counted of {bytes}", queue.bytes);
-    let newest = queue.messages.last_key_value().map_or(SequenceNumber(0), |(sequence, _)| *sequence);
+    let newest = queue.messages.last().unwrap_or(SequenceNumber(0));
     ensure!(newest <= queue.last_sequence, "message {newest} is newer than the counter");
-    for (sequence, message) in &queue.messages {
+    for (sequence, message) in queue.messages.iter() {
         let received = message.first_received_at.is_some();
         ensure!(
             received == (message.receives > 0),
@@ -119,29 +122,34 @@ fn check_messages(queue: &Queue) -> Result<(), String> {
         );
     }
     for (sequence, epoch) in queue.attempts.repeatable().flat_map(|attempt| &attempt.messages) {
-        let lease = queue.messages.get(sequence).and_then(Message::lease);
+        let lease = queue.messages.get(*sequence).and_then(Message::lease);
         ensure!(lease.is_some_and(|lease| lease.epoch == *epoch), "{sequence} is not as its attempt left it");
     }
     Ok(())
 }
 
 fn check_groups(queue: &Queue) -> Result<(), String> {
-    let grouped: usize = queue.groups.values().map(|group| group.messages.len()).sum();
+    let grouped: usize = queue.groups.iter().map(|group| group.messages.len()).sum();
     ensure!(grouped == queue.messages.len(), "{grouped} messages in groups of {}", queue.messages.len());
-    let in_flight = queue.groups.values().filter(|group| group.in_flight > 0).count() as u64;
+    let in_flight = queue.groups.iter().filter(|group| group.in_flight > 0).count() as u64;
     ensure!(in_flight == queue.in_flight_groups, "{} groups counted in flight of {in_flight}", queue.in_flight_groups);
-    let turns = queue.groups.values().filter(|group| group.turn.is_some()).count();
-    ensure!(turns == queue.free.len(), "{} turns for {turns} free groups", queue.free.len());
-    for (id, group) in &queue.groups {
+    let turns = queue.groups.iter().filter(|group| group.turn.is_some()).count();
+    ensure!(turns == queue.groups.free(), "{} turns for {turns} free groups", queue.groups.free());
+    let by_turn: BTreeMap<u64, Place> = queue.groups.by_turn().collect();
+    for group in queue.groups.iter() {
+        let id = &group.id;
+        let place = queue.groups.place(id);
         ensure!(!group.messages.is_empty(), "group {id} is empty");
         ensure!(group.messages.iter().is_sorted(), "group {id} is not in order");
-        let of_group = group.messages.iter().filter_map(|sequence| queue.messages.get(sequence));
-        let holds: Vec<Hold> = of_group.filter(|message| message.group == *id).map(|message| message.hold).collect();
+        let of_group = group.messages.iter().filter_map(|sequence| queue.messages.get(*sequence));
+        let holds: Vec<Hold> =
+            of_group.filter(|message| Some(message.group) == place).map(|message| message.hold).collect();
         ensure!(holds.len() == group.messages.len(), "group {id} names messages that are not its own");
+        ensure!(group.parked == queue.parked.contains_key(id), "group {id} does not know whether it is parked");
         let deliverable = holds[0] == Hold::Free && !queue.parked.contains_key(id);
         ensure!(group.turn.is_some() == deliverable, "group {id} has a turn it should not have, or none");
         if let Some(turn) = group.turn {
-            ensure!(turn < queue.next_turn && queue.free.get(&turn) == Some(id), "group {id} has a foreign turn");
+            ensure!(turn < queue.next_turn && by_turn.get(&turn).copied() == place, "group {id} has a foreign turn");
         }
         let in_flight = holds.iter().filter(|hold| matches!(hold, Hold::Leased(_))).count();
         ensure!(

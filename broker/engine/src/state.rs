@@ -4,8 +4,12 @@
 pub(crate) mod attempts;
 mod bodies;
 pub(crate) mod deletions;
+pub(crate) mod groups;
+mod index;
 pub(crate) mod keys;
+mod log;
 pub(crate) mod message;
+mod messages;
 pub(crate) mod producers;
 pub(crate) mod queue;
 pub(crate) mod reader;

@@ -115,22 +115,22 @@ impl State {
                 let messages = queue.groups.get(group).map(|group| &group.messages);
                 Box::new(messages.into_iter().flatten().copied().filter(move |sequence| *sequence > after))
             }
-            None => Box::new(queue.messages.range(after.next()..).map(|(sequence, _)| *sequence)),
+            None => Box::new(queue.messages.range(after.next()..).map(|(sequence, _)| sequence)),
         };
         let mut first_held = BTreeMap::new();
         let mut peeked: Vec<PeekedMessage> = Vec::new();
         let mut bytes = 0;
         for sequence in sequences.take(max) {
-            let message = &queue.messages[&sequence];
+            let message = &queue.messages[sequence];
             bytes += u64::from(message.body.size);
             if bytes > max_bytes && !peeked.is_empty() {
                 break;
             }
-            let held = *first_held.entry(&message.group).or_insert_with(|| first_held_of(queue, &message.group));
+            let held = *first_held.entry(message.group).or_insert_with(|| first_held_of(queue, message));
             peeked.push(PeekedMessage {
                 generation: queue.generation,
                 sequence,
-                group: message.group.clone(),
+                group: queue.group_of(message).clone(),
                 body: message.body,
                 receives: message.receives,
                 sent_at: message.sent_at,
@@ -149,7 +149,7 @@ impl State {
         first_held: Option<SequenceNumber>,
     ) -> MessageState {
         match message.hold {
-            Hold::Free if queue.parked.contains_key(&message.group) => MessageState::Parked,
+            Hold::Free if queue.is_parked(message) => MessageState::Parked,
             Hold::Free if first_held.is_some_and(|held| held < sequence) => MessageState::Blocked,
             Hold::Free => MessageState::Available,
             Hold::Delayed(until) => MessageState::Delayed(until),
@@ -236,7 +236,7 @@ fn queue_view(queue: &Queue) -> QueueView {
         claimed: queue.claimed,
         delayed: queue.delayed,
         groups: queue.groups.len() as u64,
-        free_groups: queue.free.len() as u64,
+        free_groups: queue.groups.free() as u64,
         parked_groups: queue.parked.len() as u64,
         deduplication_keys: queue.keys.len() as u64,
         last_sequence: queue.last_sequence,
@@ -245,7 +245,8 @@ fn queue_view(queue: &Queue) -> QueueView {
     }
 }
 
-fn first_held_of(queue: &Queue, group: &GroupId) -> Option<SequenceNumber> {
-    let held = |sequence: &&SequenceNumber| queue.messages.get(sequence).is_some_and(|message| !message.is_free());
-    queue.groups.get(group)?.messages.iter().find(held).copied()
+/// The first held message of a message's group.
+fn first_held_of(queue: &Queue, message: &Message) -> Option<SequenceNumber> {
+    let held = |sequence: &&SequenceNumber| queue.messages.get(**sequence).is_some_and(|message| !message.is_free());
+    queue.groups.at(message.group).messages.iter().find(held).copied()
 }

@@ -22,6 +22,7 @@ mod memory;
 mod rebuild;
 mod segments;
 mod sled_journal;
+mod tables;
 mod watchdog;
 
 pub use checkpoint::{MAX_SLICE_BYTES, SLICE_VERSION};

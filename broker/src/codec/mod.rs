@@ -7,6 +7,7 @@ mod encode;
 mod producers;
 mod redrive;
 mod restored;
+mod sent;
 mod words;
 
 use bytes::Bytes;
@@ -49,9 +50,11 @@ pub struct EventBuffer {
 impl EventBuffer {
     /// Appends one event.
     pub fn push(&mut self, event: &Event) {
-        let event = encode::event(event);
         self.bytes.push(EVENTS_TAG);
-        event.encode_length_delimited(&mut self.bytes).expect("a Vec grows as needed");
+        // By far the most frequent event, and the one that each message has of its own.
+        if !sent::push(&mut self.bytes, event) {
+            encode::event(event).encode_length_delimited(&mut self.bytes).expect("a Vec grows as needed");
+        }
     }
 
     /// Bytes so far.

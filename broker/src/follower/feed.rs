@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use lockstep_engine::Event;
 use lockstep_journal::FrameNumber;
 use tokio::sync::Semaphore;
 
@@ -23,7 +23,10 @@ use crate::limits;
 /// A frame that is on disk, without the bytes of its bodies.
 pub(crate) struct Durable {
     pub(crate) number: u64,
-    pub(crate) events: Bytes,
+    /// Its events, as the sequencer applied them.
+    pub(crate) facts: Vec<Event>,
+    /// Bytes of these, encoded.
+    pub(crate) event_bytes: u64,
     pub(crate) bodies: u32,
     /// Bytes of the whole frame.
     pub(crate) bytes: u64,
@@ -88,7 +91,7 @@ impl Feed {
         while shared.untaken > limits::FOLLOWER_LAG && !shared.unbounded {
             shared = self.middle.changed.wait(shared).unwrap_or_else(PoisonError::into_inner);
         }
-        shared.untaken += frame.events.len() as u64;
+        shared.untaken += frame.event_bytes;
         drop(shared);
         // A follower that is gone has said why, or the broker ends.
         let _ = self.fed.send(Some(Fed::Frame(frame)));
@@ -138,7 +141,7 @@ impl Intake {
 
     fn took(&self, fed: &Fed) {
         if let Fed::Frame(frame) = fed {
-            self.middle.lock().untaken -= frame.events.len() as u64;
+            self.middle.lock().untaken -= frame.event_bytes;
             self.middle.changed.notify_all();
         }
     }

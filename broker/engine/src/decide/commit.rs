@@ -239,7 +239,12 @@ fn published(commit: CommitNumber, body: BodyRef) -> ValueChanged {
 }
 
 fn groups_of<'a>(queue: &'a Queue, claim: &OpenedClaim) -> BTreeSet<&'a GroupId> {
-    claim.messages.iter().filter_map(|sequence| queue.messages.get(sequence)).map(|message| &message.group).collect()
+    claim
+        .messages
+        .iter()
+        .filter_map(|sequence| queue.messages.get(*sequence))
+        .map(|message| queue.group_of(message))
+        .collect()
 }
 
 /// The messages of receipts that all live and leave no hole.

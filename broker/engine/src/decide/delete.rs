@@ -6,8 +6,8 @@ use crate::{
     Event, State,
     command::{Command, Context, Decision, Delete},
     reply::{Deleted, Rejected},
-    state::queue::Queue,
-    words::{GroupId, Receipt, SequenceNumber},
+    state::{groups::Place, queue::Queue},
+    words::{Receipt, SequenceNumber},
 };
 
 /// What a receipt stands for now.
@@ -24,7 +24,7 @@ pub(super) fn holding(queue: &Queue, receipt: &Receipt) -> Result<Holding, Rejec
     if receipt.generation != queue.generation || receipt.sequence > queue.last_sequence {
         return Err(Rejected::ReceiptForeign);
     }
-    let Some(message) = queue.messages.get(&receipt.sequence) else { return Ok(Holding::Gone) };
+    let Some(message) = queue.messages.get(receipt.sequence) else { return Ok(Holding::Gone) };
     match message.lease() {
         Some(lease) if lease.epoch == receipt.epoch => Ok(Holding::Held),
         Some(_) | None if !queue.is_fifo() => Ok(Holding::Held),
@@ -34,16 +34,15 @@ pub(super) fn holding(queue: &Queue, receipt: &Receipt) -> Result<Holding, Rejec
 
 /// For each group of the held messages that shall go: the first message that shall stay. On a strict queue none
 /// behind it may go, because that would leave a hole.
-pub(super) fn first_kept<'a>(
-    queue: &'a Queue,
-    wanted: &BTreeSet<SequenceNumber>,
-) -> BTreeMap<&'a GroupId, Option<SequenceNumber>> {
+pub(super) fn first_kept(queue: &Queue, wanted: &BTreeSet<SequenceNumber>) -> BTreeMap<Place, Option<SequenceNumber>> {
     let mut kept = BTreeMap::new();
-    for message in wanted.iter().filter_map(|sequence| queue.messages.get(sequence)) {
-        kept.entry(&message.group).or_insert_with(|| {
-            let group = queue.groups.get(&message.group).filter(|_| queue.is_strict())?;
-            group.messages.iter().find(|sequence| !wanted.contains(sequence)).copied()
-        });
+    if queue.is_strict() {
+        for message in wanted.iter().filter_map(|sequence| queue.messages.get(*sequence)) {
+            kept.entry(message.group).or_insert_with(|| {
+                let messages = &queue.groups.at(message.group).messages;
+                messages.iter().find(|sequence| !wanted.contains(sequence)).copied()
+            });
+        }
     }
     kept
 }
@@ -51,11 +50,11 @@ pub(super) fn first_kept<'a>(
 /// The message that is in the way of deleting `sequence`, if any.
 pub(super) fn in_the_way(
     queue: &Queue,
-    kept: &BTreeMap<&GroupId, Option<SequenceNumber>>,
+    kept: &BTreeMap<Place, Option<SequenceNumber>>,
     sequence: SequenceNumber,
 ) -> Option<SequenceNumber> {
-    let group = &queue.messages.get(&sequence)?.group;
-    kept.get(group).copied().flatten().filter(|first| *first < sequence)
+    let group = queue.messages.get(sequence)?.group;
+    kept.get(&group).copied().flatten().filter(|first| *first < sequence)
 }
 
 impl Command for Delete {

@@ -54,7 +54,7 @@ impl State {
             match what {
                 Due::Lease(sequence) => {
                     let fallen = returned.entry(generation).or_default();
-                    let Some(message) = queue.messages.get(&sequence) else { continue };
+                    let Some(message) = queue.messages.get(sequence) else { continue };
                     if let Some(lease) = message.lease()
                         && !fallen.contains_key(&sequence)
                     {
@@ -142,7 +142,7 @@ pub(crate) fn expired(queue: &Queue, now: Timestamp) -> impl Iterator<Item = Seq
         .iter()
         .take_while(move |(_, message)| fifo && message.sent_at.0 + retention <= now.0)
         .filter(|(_, message)| !message.is_claimed())
-        .map(|(sequence, _)| *sequence)
+        .map(|(sequence, _)| sequence)
         .chain(by_age.map(|(_, sequence)| *sequence))
 }
 

@@ -25,8 +25,8 @@ pub(super) fn judge(
 ) -> Result<Outcomes, Rejected> {
     let mut of_groups: BTreeMap<&GroupId, Vec<SequenceNumber>> = BTreeMap::new();
     for sequence in &claim.messages {
-        let Some(message) = queue.messages.get(sequence) else { continue };
-        of_groups.entry(&message.group).or_default().push(*sequence);
+        let Some(message) = queue.messages.get(*sequence) else { continue };
+        of_groups.entry(queue.group_of(message)).or_default().push(*sequence);
     }
     let mut judged = Outcomes { returned: Vec::new(), parked: Vec::new(), at: context.now, letters: None };
     let mut letters = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn judge(
         // The first that goes back was received in vain; those behind it, and behind a dead letter, were not tried.
         let tried = *rest != Rest::HeadDeadLettered;
         for (place, sequence) in left.enumerate() {
-            let receives = queue.messages[&sequence].receives;
+            let receives = queue.messages[sequence].receives;
             let counted = if tried && place == 0 { receives } else { receives.saturating_sub(1) };
             judged.returned.push((sequence, counted));
         }

@@ -97,8 +97,8 @@ fn opened(queue: &Queue, reader: &Reader, generation: Epoch, epochs: &[(ClaimNum
 
 /// An open claim as callers see it.
 pub(crate) fn open_claim(queue: &Queue, number: ClaimNumber, claim: &OpenedClaim) -> OpenClaim {
-    let messages = || claim.messages.iter().filter_map(|sequence| queue.messages.get(sequence));
-    let mut groups: Vec<_> = messages().map(|message| &message.group).collect();
+    let messages = || claim.messages.iter().filter_map(|sequence| queue.messages.get(*sequence));
+    let mut groups: Vec<_> = messages().map(|message| message.group).collect();
     groups.sort_unstable();
     groups.dedup();
     let count = |n: usize| u32::try_from(n).expect("a claim has at most 10,000 messages");
@@ -156,7 +156,8 @@ fn open(command: &Claim, state: &State, context: &Context, queue: &Queue, reader
     let mut letters = DeadLetters::of(state, queue, context);
     let chosen = choose(queue, &mut letters, most.into(), bytes, limits::CLAIM_GROUPS);
     let mut events: Vec<Event> = letters.into_event().into_iter().collect();
-    let mut messages: Vec<_> = chosen.into_iter().flat_map(|(_, messages)| messages).collect();
+    let mut messages: Vec<_> =
+        chosen.into_iter().flat_map(|(_, messages)| messages).map(|(sequence, _)| sequence).collect();
     if messages.len() < command.at_least.clamp(1, most) as usize {
         return Decision::new(events, Claimed::Empty);
     }
@@ -182,8 +183,8 @@ fn open(command: &Claim, state: &State, context: &Context, queue: &Queue, reader
 }
 
 fn counted_once_more(queue: &Queue, claim: &OpenedClaim) -> Vec<Counted> {
-    let message = |sequence| queue.messages.get(sequence);
-    claim.messages.iter().filter_map(|sequence| Some((*sequence, message(sequence)?.receives + 1))).collect()
+    let counted = |sequence: &_| Some((*sequence, queue.messages.get(*sequence)?.receives + 1));
+    claim.messages.iter().filter_map(counted).collect()
 }
 
 impl Command for TakeClaim {

@@ -57,7 +57,7 @@ impl Receive {
         now: ActiveTime,
     ) -> Decision<Vec<Delivered>> {
         let held = |(sequence, epoch): &(SequenceNumber, Epoch)| {
-            let message = queue.messages.get(sequence)?;
+            let message = queue.messages.get(*sequence)?;
             let lease = message.lease().filter(|lease| lease.epoch == *epoch)?;
             Some((*sequence, message, lease))
         };
@@ -70,7 +70,7 @@ impl Receive {
         let again = |(sequence, message, lease): &(SequenceNumber, &Message, Lease)| Delivered {
             generation: queue.generation,
             sequence: *sequence,
-            group: message.group.clone(),
+            group: queue.group_of(message).clone(),
             body: message.body,
             epoch: lease.epoch,
             receives: message.receives,
@@ -97,8 +97,7 @@ fn deliver(command: &Receive, state: &State, queue: &Queue, context: &Context) -
     for (group, chosen) in chosen {
         epoch = epoch.next();
         let mut messages = Vec::with_capacity(chosen.len());
-        for sequence in chosen {
-            let message = &queue.messages[&sequence];
+        for (sequence, message) in chosen {
             messages.push((sequence, message.receives + 1));
             delivered.push(Delivered {
                 generation: queue.generation,
@@ -124,19 +123,22 @@ fn deliver(command: &Receive, state: &State, queue: &Queue, context: &Context) -
     Decision::new(events, delivered)
 }
 
+/// What is chosen of a group, in order.
+pub(super) type Chosen<'a> = (&'a GroupId, Vec<(SequenceNumber, &'a Message)>);
+
 /// Chooses messages for a receive or a claim: free groups by their turn, of each the leading free messages, within
 /// the limits on messages, bytes and groups. The first message always fits. What was received too often is not chosen
 /// but becomes a dead letter, and its group goes on with the next (Q2).
-pub(super) fn choose(
-    queue: &Queue,
+pub(super) fn choose<'a>(
+    queue: &'a Queue,
     letters: &mut DeadLetters<'_>,
     max_messages: u64,
     max_bytes: u64,
     max_groups: usize,
-) -> Vec<(GroupId, Vec<SequenceNumber>)> {
-    let mut chosen: Vec<(GroupId, Vec<SequenceNumber>)> = Vec::new();
+) -> Vec<Chosen<'a>> {
+    let mut chosen: Vec<Chosen<'a>> = Vec::new();
     let (mut count, mut bytes) = (0_u64, 0_u64);
-    for group in queue.free.values() {
+    for (_, group) in queue.groups.by_turn() {
         let mut of_group = Vec::new();
         let mut full = chosen.len() >= max_groups;
         for (sequence, message) in queue.deliverable(group) {
@@ -152,10 +154,10 @@ pub(super) fn choose(
             }
             count += 1;
             bytes += size;
-            of_group.push(sequence);
+            of_group.push((sequence, message));
         }
         if !of_group.is_empty() {
-            chosen.push((group.clone(), of_group));
+            chosen.push((&queue.groups.at(group).id, of_group));
         }
         if full || count >= max_messages {
             break;

@@ -156,7 +156,7 @@ impl Step<'_> {
     fn moves(&mut self, queue: &Queue, task: &MoveTask) -> Vec<MoveTaskFact> {
         let mut moved: BTreeMap<QueueGeneration, Vec<(SequenceNumber, SequenceNumber)>> = BTreeMap::new();
         let (mut looked_through, mut passed_over, mut count) = (task.looked_through, task.passed_over, 0);
-        let mut messages = queue.messages.range(looked_through.next()..).take_while(|(it, _)| **it <= task.through);
+        let mut messages = queue.messages.range(looked_through.next()..).take_while(|(it, _)| *it <= task.through);
         let mut done = false;
         while self.left > 0 && count < task.rate {
             let Some((sequence, message)) = messages.next() else {
@@ -164,14 +164,14 @@ impl Step<'_> {
                 break;
             };
             self.left -= 1;
-            looked_through = *sequence;
+            looked_through = sequence;
             let Some(to) = destination(self.state, queue, task, message) else {
                 passed_over += 1;
                 continue;
             };
             let last = self.places.entry(to.generation).or_insert(to.last_sequence);
             *last = last.next();
-            moved.entry(to.generation).or_default().push((*sequence, *last));
+            moved.entry(to.generation).or_default().push((sequence, *last));
             count += 1;
         }
         done = done || messages.next().is_none();
@@ -191,10 +191,10 @@ impl Step<'_> {
 /// Where a message goes; `None`: it stays, because it cannot be delivered now, or was sent to the dead-letter queue
 /// by hand, or its source queue is gone.
 fn destination<'a>(state: &'a State, queue: &Queue, task: &MoveTask, message: &Message) -> Option<&'a Queue> {
-    let group = queue.groups.get(&message.group)?;
-    let claimed = group.messages.front().and_then(|head| queue.messages.get(head)).is_some_and(Message::is_claimed);
+    let group = queue.groups.at(message.group);
+    let claimed = group.messages.front().and_then(|head| queue.messages.get(*head)).is_some_and(Message::is_claimed);
     let held = !message.is_free() || group.in_flight > 0 || claimed;
-    if held || queue.parked.contains_key(&message.group) {
+    if held || group.parked {
         return None;
     }
     let to = match (&task.destination, &message.origin) {

@@ -1,6 +1,6 @@
 //! Sending with deduplication (S1 to S11). The same judgement serves the outputs of a commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     DeduplicationScope, Event, State,
@@ -8,7 +8,7 @@ use crate::{
     decide::producers,
     limits,
     reply::{Accepted, Rejected},
-    state::queue::Queue,
+    state::{keys::NewKeys, queue::Queue},
     words::{ActiveTime, BodyRef, DeduplicationKey, GroupId, Position, QueueGeneration, SequenceNumber, Timestamp},
 };
 
@@ -17,8 +17,9 @@ pub(super) struct Sending<'a> {
     state: &'a State,
     context: Context,
     now: ActiveTime,
-    sequences: BTreeMap<QueueGeneration, SequenceNumber>,
-    keys: BTreeMap<(QueueGeneration, DeduplicationKey), SequenceNumber>,
+    /// The newest number of each queue that is sent to; there are few.
+    sequences: Vec<(QueueGeneration, SequenceNumber)>,
+    keys: NewKeys,
     stored_bytes: u64,
     /// The events so far.
     pub(super) events: Vec<Event>,
@@ -32,8 +33,8 @@ impl<'a> Sending<'a> {
             state,
             context: *context,
             now: state.active(context.now),
-            sequences: BTreeMap::new(),
-            keys: BTreeMap::new(),
+            sequences: Vec::new(),
+            keys: NewKeys::default(),
             stored_bytes: 0,
             events: Vec::new(),
             bodies: Vec::new(),
@@ -57,12 +58,12 @@ impl<'a> Sending<'a> {
             return Err(Rejected::DelayNotAllowed);
         }
         // A duplicate comes first: a repeat of what was accepted must succeed, whatever has changed since (S6).
-        let before = self.keys.get(&(generation, key)).copied().or_else(|| queue.keys.live(key, self.now));
+        let before = self.keys.get(generation, key).or_else(|| queue.keys.live(key, self.now));
         if let Some(sequence) = before {
             return Ok(Accepted { generation, sequence, duplicate: true });
         }
         let sequence = self.admit(queue, entry)?;
-        self.keys.insert((generation, key), sequence);
+        self.keys.insert(generation, key, sequence);
         self.store(queue, entry, body, sequence, (key, ActiveTime(self.now.0 + queue.attributes.window)));
         Ok(Accepted { generation, sequence, duplicate: false })
     }
@@ -87,9 +88,15 @@ impl<'a> Sending<'a> {
             return Err(Rejected::StorageFull);
         }
         self.stored_bytes += cost;
-        let sequence = self.sequences.get(&queue.generation).copied().unwrap_or(queue.last_sequence).next();
-        self.sequences.insert(queue.generation, sequence);
-        Ok(sequence)
+        let newest = match self.sequences.iter_mut().find(|(generation, _)| *generation == queue.generation) {
+            Some((_, newest)) => newest,
+            None => {
+                self.sequences.push((queue.generation, queue.last_sequence.next()));
+                return Ok(queue.last_sequence.next());
+            }
+        };
+        *newest = newest.next();
+        Ok(*newest)
     }
 
     /// Notes that a message is stored.

@@ -119,7 +119,7 @@ fn is_held_by(queue: &Queue, receipt: &Receipt) -> bool {
 }
 
 fn leased(queue: &Queue, sequence: SequenceNumber) -> Option<(&Message, Lease)> {
-    let message = queue.messages.get(&sequence)?;
+    let message = queue.messages.get(sequence)?;
     Some((message, message.lease()?))
 }
 

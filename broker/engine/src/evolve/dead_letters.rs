@@ -4,7 +4,7 @@ use crate::{
     reply::Origin,
     state::{
         Due, State,
-        message::{Hold, Message},
+        message::{Arrival, Hold},
     },
     words::{QueueGeneration, SequenceNumber, Timestamp},
 };
@@ -23,6 +23,7 @@ impl State {
         for (from, place) in messages {
             let source = self.queues.get_mut(&queue)?;
             let name = source.name.clone();
+            let group = source.group_of(source.messages.get(*from)?).clone();
             let message = source.remove(*from)?;
             if let Hold::Leased(lease) = message.hold {
                 self.dues.remove(&(lease.visible_at, queue, Due::Lease(*from)));
@@ -32,8 +33,9 @@ impl State {
             let target = self.queues.get_mut(&to)?;
             target.last_sequence = target.last_sequence.max(*place);
             let sent_at = if target.is_fifo() { at } else { message.sent_at };
-            let letter = Message { sent_at, hold: Hold::Free, origin: Some(Box::new(origin)), ..message };
-            target.push(*place, letter);
+            let (body, first_received_at, receives) = (message.body, message.first_received_at, message.receives);
+            let (hold, origin) = (Hold::Free, Some(Box::new(origin)));
+            target.push(*place, &group, Arrival { body, sent_at, first_received_at, receives, hold, origin });
         }
         Some(())
     }

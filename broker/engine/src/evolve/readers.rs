@@ -44,7 +44,7 @@ impl State {
                 let found = self.queues.get_mut(queue)?;
                 found.last_epoch = found.last_epoch.max(*epoch);
                 for (sequence, receives) in messages {
-                    found.messages.get_mut(sequence)?.receives = *receives;
+                    found.messages.get_mut(*sequence)?.receives = *receives;
                 }
                 let claim = found.reader_by_id_mut(*reader)?.open.get_mut(number)?;
                 claim.epoch = *epoch;

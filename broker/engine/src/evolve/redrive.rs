@@ -4,7 +4,7 @@ use crate::{
     event::MoveTaskFact,
     state::{
         State,
-        message::{Hold, Message},
+        message::{Arrival, Hold},
     },
     words::{QueueGeneration, SequenceNumber, TaskNumber, Timestamp},
 };
@@ -40,12 +40,12 @@ impl State {
         messages: &[(SequenceNumber, SequenceNumber)],
     ) -> Option<()> {
         for (from, place) in messages {
-            let before = self.queues.get_mut(&queue)?.remove(*from)?;
+            let source = self.queues.get_mut(&queue)?;
+            let group = source.group_of(source.messages.get(*from)?).clone();
+            let before = source.remove(*from)?;
             let target = self.queues.get_mut(&to)?;
             target.last_sequence = target.last_sequence.max(*place);
-            let (group, body) = (before.group, before.body);
-            let (first_received_at, receives, origin, hold) = (None, 0, None, Hold::Free);
-            target.push(*place, Message { group, body, sent_at: at, first_received_at, receives, origin, hold });
+            target.push(*place, &group, Arrival::new(before.body, at, Hold::Free));
         }
         Some(())
     }

@@ -6,7 +6,7 @@ use crate::{
         Due, State,
         attempts::Attempt,
         keys::Key,
-        message::{Hold, Lease, Message},
+        message::{Arrival, Hold, Lease},
         queue::Queue,
         reader::{OpenedClaim, Outcome, PastCommit, Reader},
     },
@@ -38,11 +38,8 @@ impl State {
             }
             Restored::FreeGroup { queue, group, turn } => {
                 let queue = self.queues.get_mut(queue)?;
-                let state = queue.groups.get_mut(group)?;
-                if let Some(provisional) = state.turn.replace(*turn) {
-                    queue.free.remove(&provisional);
-                }
-                queue.free.insert(*turn, group.clone());
+                let place = queue.groups.place(group)?;
+                queue.groups.set_turn(place, Some(*turn));
                 Some(())
             }
             Restored::Key { queue, key, sequence, expires_at } => {
@@ -125,8 +122,7 @@ impl State {
             }
             (None, None) => Hold::Free,
         };
-        let message = Message {
-            group: group.clone(),
+        let message = Arrival {
             body: *body,
             sent_at: *sent_at,
             first_received_at: *first_received_at,
@@ -137,8 +133,8 @@ impl State {
         let queue = self.queues.get_mut(queue)?;
         // A turn given out here is provisional: `FreeGroup` sets the real one, and no new number is used up.
         let next_turn = queue.next_turn;
-        queue.next_turn = queue.free.last_key_value().map_or(next_turn, |(turn, _)| next_turn.max(turn + 1));
-        queue.push(*sequence, message);
+        queue.next_turn = queue.groups.last_turn().map_or(next_turn, |turn| next_turn.max(turn + 1));
+        queue.push(*sequence, group, message);
         queue.next_turn = next_turn;
         Some(())
     }

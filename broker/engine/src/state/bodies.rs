@@ -21,7 +21,7 @@ impl State {
         let there = |body: &BodyRef| frames.contains(&body.position.frame);
         self.queues.values().flat_map(move |queue| {
             let messages = queue.messages.iter().filter(move |(_, message)| there(&message.body));
-            let messages = messages.map(|(sequence, message)| (BodyOwner::Message(*sequence), message.body));
+            let messages = messages.map(|(sequence, message)| (BodyOwner::Message(sequence), message.body));
             let values = queue.readers.values().flat_map(move |reader| {
                 reader.values.iter().filter(move |(_, body)| there(body)).map(|((group, key), body)| {
                     let owner = BodyOwner::Value { reader: reader.id, group: group.clone(), key: key.clone() };
@@ -47,7 +47,7 @@ impl Queue {
     /// Where an owner's body lies.
     pub(crate) fn body(&self, owner: &BodyOwner) -> Option<BodyRef> {
         match owner {
-            BodyOwner::Message(sequence) => self.messages.get(sequence).map(|message| message.body),
+            BodyOwner::Message(sequence) => self.messages.get(*sequence).map(|message| message.body),
             BodyOwner::Value { reader, group, key } => {
                 let (_, reader) = self.reader_by_id(*reader)?;
                 reader.values.get(&(group.clone(), key.clone())).copied()
@@ -57,7 +57,7 @@ impl Queue {
 
     fn move_body(&mut self, owner: &BodyOwner, body: BodyRef) -> Option<()> {
         let place = match owner {
-            BodyOwner::Message(sequence) => self.messages.get_mut(sequence).map(|message| &mut message.body),
+            BodyOwner::Message(sequence) => self.messages.get_mut(*sequence).map(|message| &mut message.body),
             BodyOwner::Value { reader, group, key } => {
                 self.reader_by_id_mut(*reader)?.values.get_mut(&(group.clone(), key.clone()))
             }

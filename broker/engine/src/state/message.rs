@@ -1,14 +1,16 @@
 //! One waiting message and who holds it.
 
+use super::groups::Place;
 use crate::{
     reply::Origin,
-    words::{ActiveTime, BodyRef, ClaimNumber, Epoch, GroupId, ReaderId, Timestamp},
+    words::{ActiveTime, BodyRef, ClaimNumber, Epoch, ReaderId, Timestamp},
 };
 
 /// A message that is not deleted yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Message {
-    pub(crate) group: GroupId,
+    /// Its group's place; which group that is says the group.
+    pub(crate) group: Place,
     pub(crate) body: BodyRef,
     pub(crate) sent_at: Timestamp,
     pub(crate) first_received_at: Option<Timestamp>,
@@ -16,6 +18,37 @@ pub(crate) struct Message {
     pub(crate) hold: Hold,
     /// Set where it is a dead letter; a pointer, because few are.
     pub(crate) origin: Option<Box<Origin>>,
+}
+
+impl PartialEq for Message {
+    /// But for its group's place, which follows from no fact: that its group is the same says the group, which names it.
+    fn eq(&self, other: &Self) -> bool {
+        let facts = |it: &Self| (it.body, it.sent_at, it.first_received_at, it.receives, it.hold);
+        facts(self) == facts(other) && self.origin == other.origin
+    }
+}
+
+/// A message that comes to a queue, before its group has a place.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) body: BodyRef,
+    pub(crate) sent_at: Timestamp,
+    pub(crate) first_received_at: Option<Timestamp>,
+    pub(crate) receives: u32,
+    pub(crate) hold: Hold,
+    pub(crate) origin: Option<Box<Origin>>,
+}
+
+impl Arrival {
+    /// One that was never received.
+    pub(crate) const fn new(body: BodyRef, sent_at: Timestamp, hold: Hold) -> Self {
+        Self { body, sent_at, first_received_at: None, receives: 0, hold, origin: None }
+    }
+
+    pub(super) fn into_group(self, group: Place) -> Message {
+        let Self { body, sent_at, first_received_at, receives, hold, origin } = self;
+        Message { group, body, sent_at, first_received_at, receives, hold, origin }
+    }
 }
 
 /// Who holds a message.

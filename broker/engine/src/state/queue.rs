@@ -1,14 +1,16 @@
 //! One queue: its messages, its groups and whose turn it is. The few primitive writes that `evolve` is made of live
 //! here, so that counts, the free groups' order and the messages cannot come apart.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Attributes, GroupDelivery,
     state::{
         attempts::Attempts,
+        groups::{Groups, Place},
         keys::Keys,
-        message::{Hold, Lease, Message},
+        message::{Arrival, Hold, Lease, Message},
+        messages::Messages,
         producers::Producers,
         reader::{PastCommits, Reader},
         redrive::MoveTasks,
@@ -29,15 +31,13 @@ pub(crate) struct Queue {
     pub(crate) last_sequence: SequenceNumber,
     pub(crate) last_epoch: Epoch,
     pub(crate) last_reader: ReaderId,
-    pub(crate) messages: BTreeMap<SequenceNumber, Message>,
+    pub(crate) messages: Messages,
     /// The messages of a standard queue by the time of their sending, which a dead letter keeps there (Q3). Empty in a
     /// FIFO queue, whose sequence numbers rise with that time.
     pub(crate) by_age: BTreeSet<(Timestamp, SequenceNumber)>,
-    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) groups: Groups,
     /// Groups that deliver nothing, and since when (B7). They need not have messages.
     pub(crate) parked: BTreeMap<GroupId, Timestamp>,
-    /// Groups that are not parked and whose head is free, by the turn in which they became so (O2).
-    pub(crate) free: BTreeMap<u64, GroupId>,
     pub(crate) next_turn: u64,
     pub(crate) in_flight: u64,
     /// Groups with a message in flight (A4).
@@ -55,17 +55,6 @@ pub(crate) struct Queue {
     pub(crate) move_tasks: MoveTasks,
 }
 
-/// A message group that has messages.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Group {
-    /// Its messages, in order.
-    pub(crate) messages: VecDeque<SequenceNumber>,
-    /// Its turn, while its head is free and it is not parked.
-    pub(crate) turn: Option<u64>,
-    /// How many of them are in flight.
-    pub(crate) in_flight: u32,
-}
-
 impl Queue {
     pub(crate) fn new(generation: QueueGeneration, name: QueueName, attributes: Attributes, at: Timestamp) -> Self {
         Self {
@@ -78,11 +67,10 @@ impl Queue {
             last_sequence: SequenceNumber(0),
             last_epoch: Epoch(0),
             last_reader: ReaderId(0),
-            messages: BTreeMap::new(),
+            messages: Messages::default(),
             by_age: BTreeSet::new(),
-            groups: BTreeMap::new(),
+            groups: Groups::default(),
             parked: BTreeMap::new(),
-            free: BTreeMap::new(),
             next_turn: 0,
             in_flight: 0,
             in_flight_groups: 0,
@@ -116,13 +104,22 @@ impl Queue {
         self.readers.values_mut().find(|reader| reader.id == id)
     }
 
+    /// The group of a message.
+    pub(crate) fn group_of(&self, message: &Message) -> &GroupId {
+        &self.groups.at(message.group).id
+    }
+
+    /// Whether a group delivers nothing (B7).
+    pub(crate) fn is_parked(&self, message: &Message) -> bool {
+        self.groups.at(message.group).parked
+    }
+
     /// The leading free messages of a group: what may be delivered of it (O3).
-    pub(crate) fn deliverable<'a>(&'a self, group: &GroupId) -> impl Iterator<Item = (SequenceNumber, &'a Message)> {
-        let sequences = self.groups.get(group).map(|group| &group.messages);
+    pub(crate) fn deliverable(&self, group: Place) -> impl Iterator<Item = (SequenceNumber, &Message)> {
+        let sequences = &self.groups.at(group).messages;
         sequences
-            .into_iter()
-            .flatten()
-            .filter_map(|sequence| self.messages.get(sequence).map(|message| (*sequence, message)))
+            .iter()
+            .filter_map(|sequence| self.messages.get(*sequence).map(|message| (*sequence, message)))
             .take_while(|(_, message)| message.is_free())
     }
 
@@ -133,50 +130,60 @@ impl Queue {
         message: &Message,
         lease: Lease,
     ) -> impl Iterator<Item = (SequenceNumber, &Message, Lease)> {
-        let group = self.groups.get(&message.group).map(|group| &group.messages);
-        let start = group.map_or(0, |group| group.partition_point(|other| *other <= sequence));
-        group.into_iter().flat_map(move |group| group.iter().skip(start)).filter_map(move |later| {
-            let message = self.messages.get(later)?;
+        let group = &self.groups.at(message.group).messages;
+        let start = group.partition_point(|other| *other <= sequence);
+        group.iter().skip(start).filter_map(move |later| {
+            let message = self.messages.get(*later)?;
             let theirs = message.lease().filter(|theirs| theirs.epoch == lease.epoch)?;
             Some((*later, message, theirs))
         })
     }
 
     /// Appends a message to its group; in a standard queue it is one of its own (B5).
-    pub(crate) fn push(&mut self, sequence: SequenceNumber, mut message: Message) {
-        if !self.is_fifo() {
-            message.group = GroupId::alone(sequence);
+    pub(crate) fn push(&mut self, sequence: SequenceNumber, group: &GroupId, message: Arrival) {
+        let alone;
+        let group = if self.is_fifo() {
+            group
+        } else {
             self.by_age.insert((message.sent_at, sequence));
-        }
+            alone = GroupId::alone(sequence);
+            &alone
+        };
+        let parked = &self.parked;
+        let place = self.groups.place_of(group, || parked.contains_key(group));
+        let message = message.into_group(place);
         self.bytes += u64::from(message.body.size);
-        let group = message.group.clone();
-        self.groups.entry(group.clone()).or_default().messages.push_back(sequence);
-        self.count(&group, message.hold, true);
+        self.groups.at_mut(place).messages.push_back(sequence);
+        self.count(place, message.hold, true);
+        let is_head = self.groups.at(place).messages.len() == 1;
         self.messages.insert(sequence, message);
-        self.refresh(&group);
+        if is_head {
+            self.refresh(place);
+        }
     }
 
-    /// Removes a message; the lease it had, if any.
+    /// Removes a message, which is given back as it was.
     pub(crate) fn remove(&mut self, sequence: SequenceNumber) -> Option<Message> {
-        let message = self.messages.remove(&sequence)?;
+        let message = self.messages.remove(sequence)?;
         self.bytes -= u64::from(message.body.size);
-        self.by_age.remove(&(message.sent_at, sequence));
-        self.count(&message.group, message.hold, false);
-        self.touch(message.hold);
-        if let Some(group) = self.groups.get_mut(&message.group) {
-            if group.messages.front() == Some(&sequence) {
-                group.messages.pop_front();
-            } else if let Ok(index) = group.messages.binary_search(&sequence) {
-                group.messages.remove(index);
-            }
+        if !self.is_fifo() {
+            self.by_age.remove(&(message.sent_at, sequence));
         }
-        self.refresh(&message.group);
+        self.count(message.group, message.hold, false);
+        self.touch(message.hold);
+        let group = self.groups.at_mut(message.group);
+        if group.messages.front() == Some(&sequence) {
+            group.messages.pop_front();
+            self.refresh(message.group);
+        } else if let Ok(index) = group.messages.binary_search(&sequence) {
+            group.messages.remove(index);
+        }
         Some(message)
     }
 
     /// Changes who holds a message; the hold it had.
     pub(crate) fn hold(&mut self, sequence: SequenceNumber, hold: Hold, receives: Option<u32>) -> Option<Hold> {
-        let message = self.messages.get_mut(&sequence)?;
+        let message = self.messages.get_mut(sequence)?;
         let before = std::mem::replace(&mut message.hold, hold);
         if let Some(receives) = receives {
             message.receives = receives;
@@ -184,24 +191,26 @@ impl Queue {
         if message.receives == 0 {
             message.first_received_at = None;
         }
-        let group = message.group.clone();
+        let group = message.group;
         self.touch(before);
-        self.count(&group, before, false);
-        self.count(&group, hold, true);
-        self.refresh(&group);
+        self.count(group, before, false);
+        self.count(group, hold, true);
+        if self.groups.at(group).messages.front() == Some(&sequence) {
+            self.refresh(group);
+        }
         Some(before)
     }
 
     /// Notes the first receive of a message.
     pub(crate) fn note_first_receive(&mut self, sequence: SequenceNumber, at: Timestamp) {
-        if let Some(message) = self.messages.get_mut(&sequence) {
+        if let Some(message) = self.messages.get_mut(sequence) {
             message.first_received_at.get_or_insert(at);
         }
     }
 
     /// Sets when a leased message becomes visible; the lease it had.
     pub(crate) fn set_visible_at(&mut self, sequence: SequenceNumber, visible_at: ActiveTime) -> Option<Lease> {
-        match &mut self.messages.get_mut(&sequence)?.hold {
+        match &mut self.messages.get_mut(sequence)?.hold {
             Hold::Leased(lease) => {
                 let before = *lease;
                 lease.visible_at = visible_at;
@@ -219,7 +228,7 @@ impl Queue {
         }
     }
 
-    fn count(&mut self, group: &GroupId, hold: Hold, more: bool) {
+    fn count(&mut self, group: Place, hold: Hold, more: bool) {
         let counter = match hold {
             Hold::Free => return,
             Hold::Leased(_) => {
@@ -232,8 +241,8 @@ impl Queue {
         *counter = if more { *counter + 1 } else { *counter - 1 };
     }
 
-    fn count_in_group(&mut self, id: &GroupId, more: bool) {
-        let Some(group) = self.groups.get_mut(id) else { return };
+    fn count_in_group(&mut self, group: Place, more: bool) {
+        let group = self.groups.at_mut(group);
         let before = group.in_flight;
         group.in_flight = if more { before + 1 } else { before - 1 };
         match (before, group.in_flight) {
@@ -246,36 +255,43 @@ impl Queue {
     /// Parks a group.
     pub(crate) fn park(&mut self, group: &GroupId, at: Timestamp) {
         self.parked.insert(group.clone(), at);
-        self.refresh(group);
+        self.set_parked(group, true);
     }
 
     /// Lets a group deliver again; since when it was parked.
     pub(crate) fn unpark(&mut self, group: &GroupId) -> Option<Timestamp> {
         let since = self.parked.remove(group)?;
-        self.refresh(group);
+        self.set_parked(group, false);
         Some(since)
+    }
+
+    /// Ends all parking: the queue is emptied.
+    pub(crate) fn unpark_all(&mut self) {
+        for group in std::mem::take(&mut self.parked).into_keys() {
+            self.set_parked(&group, false);
+        }
+    }
+
+    fn set_parked(&mut self, group: &GroupId, parked: bool) {
+        if let Some(place) = self.groups.place(group) {
+            self.groups.at_mut(place).parked = parked;
+            self.refresh(place);
+        }
     }
 
     /// Gives a group its turn when its head became free, takes the turn when it is held or parked, and forgets an empty
     /// group.
-    pub(crate) fn refresh(&mut self, id: &GroupId) {
-        let Some(group) = self.groups.get_mut(id) else { return };
-        let head = group.messages.front().and_then(|head| self.messages.get(head));
-        let parked = self.parked.contains_key(id);
-        match (!parked && head.is_some_and(Message::is_free), group.turn) {
+    fn refresh(&mut self, place: Place) {
+        let group = self.groups.at(place);
+        let Some(head) = group.messages.front() else { return self.groups.remove(place) };
+        let is_free = !group.parked && self.messages.get(*head).is_some_and(Message::is_free);
+        match (is_free, group.turn) {
             (true, None) => {
-                group.turn = Some(self.next_turn);
-                self.free.insert(self.next_turn, id.clone());
+                self.groups.set_turn(place, Some(self.next_turn));
                 self.next_turn += 1;
             }
-            (false, Some(turn)) => {
-                group.turn = None;
-                self.free.remove(&turn);
-            }
+            (false, Some(_)) => self.groups.set_turn(place, None),
             (true, Some(_)) | (false, None) => {}
-        }
-        if head.is_none() {
-            self.groups.remove(id);
         }
     }
 }

@@ -99,14 +99,15 @@ impl State {
         let mut groups = BTreeSet::new();
         let mut messages = Vec::new();
         for sequence in &claim.messages {
-            let message = &queue.messages[sequence];
-            if shard_of(&message.group, shards) != shard {
+            let message = &queue.messages[*sequence];
+            let group = queue.group_of(message);
+            if shard_of(group, shards) != shard {
                 continue;
             }
-            groups.insert(&message.group);
+            groups.insert(group);
             messages.push(ClaimedMessage {
                 sequence: *sequence,
-                group: message.group.clone(),
+                group: group.clone(),
                 body: message.body,
                 receives: message.receives,
                 sent_at: message.sent_at,

@@ -13,6 +13,7 @@ use crate::encoding::{Chain, Header};
 use crate::error::{Place, ReadError};
 use crate::frame::{FrameNumber, Position, ReplayedFrame};
 use crate::journal::BodyReader;
+use crate::tables::Tables;
 
 /// How many files the readers keep open; a backlog may have many more.
 const OPEN_FILES: usize = 64;
@@ -22,11 +23,12 @@ pub(super) struct Shared {
     folder: PathBuf,
     index: RwLock<Option<Index>>,
     files: Mutex<Vec<(FrameNumber, Arc<File>)>>,
+    tables: Tables,
 }
 
 impl Shared {
     pub(super) fn new(folder: PathBuf, index: Index) -> Self {
-        Self { folder, index: RwLock::new(Some(index)), files: Mutex::default() }
+        Self { folder, index: RwLock::new(Some(index)), files: Mutex::default(), tables: Tables::default() }
     }
 
     pub(super) fn index(&self) -> RwLockReadGuard<'_, Option<Index>> {
@@ -156,9 +158,9 @@ impl BodyReader for SegmentsReader {
         let frame = position.frame;
         let place = Place::Body(position);
         let (found, file) = self.shared.find(frame, &place)?;
-        let header = self.shared.header(found, &file, &place, frame)?;
-        let Some((range, checksum)) = header.body(position.index) else {
-            let problem = format!("the frame has {} bodies", header.body_count());
+        let table = self.shared.tables.of(frame, || self.shared.header(found, &file, &place, frame))?;
+        let Some((range, checksum)) = table.body(position.index) else {
+            let problem = format!("the frame has {} bodies", table.len());
             return Err(ReadError::Missing { place, problem });
         };
         let body = self.shared.part(found, &file, &range, &place)?;

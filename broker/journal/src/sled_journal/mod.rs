@@ -31,6 +31,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::reader::{Kept, Replay};
@@ -314,7 +315,7 @@ impl Journal for SledJournal {
     }
 
     fn reader(&self) -> SledReader {
-        SledReader { store: self.store().shared() }
+        SledReader { store: self.store().shared(), tables: Arc::default() }
     }
 
     fn replay(&self) -> impl Iterator<Item = Result<Replayed, ReadError>> {

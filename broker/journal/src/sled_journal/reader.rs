@@ -1,6 +1,8 @@
 //! Reading from the store: single bodies by their place, all frames after a checkpoint in order, and which frames
 //! before it are still there. It changes nothing.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::chunks::{self, Assembler};
@@ -10,11 +12,13 @@ use crate::encoding::{Chain, FIXED_BYTES, Header, header_length};
 use crate::error::{Place, ReadError};
 use crate::frame::{FrameNumber, JournalId, KeptFrame, Position, ReplayedFrame};
 use crate::journal::BodyReader;
+use crate::tables::Tables;
 
 /// Reads bodies from a [`crate::SledJournal`]: of a frame only the chunks that hold its header and the body.
 #[derive(Clone)]
 pub struct SledReader {
     pub(super) store: Shared,
+    pub(super) tables: Arc<Tables>,
 }
 
 impl BodyReader for SledReader {
@@ -24,11 +28,10 @@ impl BodyReader for SledReader {
         let shared = self.store.db();
         let Some(db) = shared.as_ref() else { return Err(ReadError::Closed { place: place() }) };
         let chunk = |index| db.get(chunks::key(frame, index)).map_err(|error| failed(place(), error));
-        let Some(header) = header_of(frame, chunk)? else {
-            return Err(ReadError::Missing { place: place(), problem: "no such frame".to_owned() });
-        };
-        let Some((range, checksum)) = header.body(position.index) else {
-            let problem = format!("the frame has {} bodies", header.body_count());
+        let missing = || ReadError::Missing { place: place(), problem: "no such frame".to_owned() };
+        let table = self.tables.of(frame, || header_of(frame, chunk)?.ok_or_else(missing))?;
+        let Some((range, checksum)) = table.body(position.index) else {
+            let problem = format!("the frame has {} bodies", table.len());
             return Err(ReadError::Missing { place: place(), problem });
         };
         let body = chunks::read_range(frame, range, chunk)?;
