@@ -106,7 +106,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Verify(args) => verify::run(&args, &global),
         Verb::Simulate(args) => simulate::run(&args, &global),
         Verb::Emr(args) => Box::pin(emr::run(args, &global)).await,
-        Verb::Worker(args) => worker::run(args).await,
+        Verb::Worker(args) => worker::run(args, &global).await,
         Verb::Producer(args) => producer::run(args, &global).await,
         Verb::PipelineProducer(args) => sender::run(args).await,
         Verb::MapperGuard(args) => guard::run(&args),

@@ -28,6 +28,13 @@ pub(crate) struct SecurityArgs {
     insecure: bool,
 }
 
+impl SecurityArgs {
+    /// Whether a connection needs a client's certificate.
+    pub(crate) fn asks_for_certificates(&self) -> bool {
+        self.client_ca.is_some()
+    }
+}
+
 /// Reads what the flags name.
 pub(crate) fn read(args: &SecurityArgs, global: &Global) -> anyhow::Result<Security> {
     let tls = match (&global.tls_cert, &global.tls_key) {

@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::{DEFAULT_ADDRESS, Global},
+    connect::trusting,
     exit::{Found, Refused, Usage},
     faults,
     output::{print, say},
@@ -169,17 +170,19 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     let security = security::read(&args.security, global)?;
     security::check(&security, &args.security, address)?;
     let scheme = if security.tls.is_some() { "https" } else { "http" };
-    let Security { tls, tokens, credentials } = &security;
-    let guarded = tls.is_some() || tokens.is_some() || credentials.is_some() || !address.ip().is_loopback();
-    let clusters = clusters(&args, address)?;
+    let clusters = match may_have_clusters(&security, &args.security, global, address) {
+        Ok(()) => Ok(clusters(&args, global, (scheme, address))?),
+        Err(why) => Err(why),
+    };
+    let admin = security.tokens.is_some();
     let broker = tokio::task::spawn_blocking(move || start(&args, security)).await??;
-    let door = open_clusters(clusters, guarded).await;
+    let door = open_clusters(clusters).await;
     let controller = match &door {
         wire::Door::Open(controller) => Some(controller.clone()),
         wire::Door::Closed(_) => None,
     };
     let (routes, calls) = (wire::router(door.clone()), attach::router(door));
-    let broker = broker.with_guest(Guest { service: wire::SERVICE, routes, calls });
+    let broker = broker.with_guest(Guest { service: wire::SERVICE, routes, admin, calls });
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -197,13 +200,48 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     broker.serve(listener, shutdown).await.map_err(|error| Found(format!("the broker ended: {error}")).into())
 }
 
+/// Whether there may be clusters here: steps run programs as this user. On loopback whoever calls is this machine's; where
+/// tokens say who calls, the controller shows one itself, and its door is for those with the right `admin`.
+///
+/// # Errors
+/// Why not, and what to do.
+fn may_have_clusters(
+    Security { tls, tokens, credentials }: &Security,
+    args: &SecurityArgs,
+    global: &Global,
+    address: SocketAddr,
+) -> Result<(), String> {
+    let open = tls.is_none() && tokens.is_none() && credentials.is_none() && address.ip().is_loopback();
+    let shows = tokens.is_some() && global.token.is_some();
+    let trusts = tls.is_none() || (global.tls_ca.is_some() && !args.asks_for_certificates());
+    if open || (shows && trusts) {
+        return Ok(());
+    }
+    Err("a step runs programs on this machine, so clusters are only on a broker that listens on loopback, without TLS, \
+         tokens and credentials; or on one with --tokens whose `serve` has a --token of its own for them and, with TLS, \
+         --tls-ca, and asks for no client certificates. Serve one of the two for them."
+        .to_owned())
+}
+
 /// What the controller of the clusters stands on, and where it keeps its log: beside the journal.
-fn clusters(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<(Ground, LogPlace)> {
+fn clusters(
+    args: &ServeArgs,
+    global: &Global,
+    (scheme, address): (&str, SocketAddr),
+) -> anyhow::Result<(Ground, LogPlace)> {
     let ip = match address.ip() {
         any if any.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
         ip => ip,
     };
-    let endpoint = format!("http://{}", SocketAddr::new(ip, address.port()));
+    let endpoint = format!("{scheme}://{}", SocketAddr::new(ip, address.port()));
+    // What the processes that work for steps show is not for the eyes of all users: no argument says it.
+    let mut environment = Vec::new();
+    if let Some(token) = &global.token {
+        environment.push(("LOCKSTEP_TOKEN".to_owned(), token.into()));
+    }
+    if let Some(path) = &global.tls_ca {
+        environment.push(("LOCKSTEP_TLS_CA".to_owned(), std::path::absolute(path)?.into()));
+    }
     let (place, folder) = if args.journal == Some(JournalKind::Memory) {
         (LogPlace::Memory, std::env::temp_dir().join(format!("lockstep-emr-{}", std::process::id())))
     } else {
@@ -217,9 +255,11 @@ fn clusters(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<(Ground, Lo
     }
     Ok((
         Ground {
+            client: trusting(&of(global, scheme), &endpoint)?.connect_lazy()?,
             endpoint,
             program,
             arguments,
+            environment,
             guard: crate::guard::words()?,
             logs: folder.join("logs"),
             crash: args.drills.clone().map_or_else(CrashPoints::default, drill::armed),
@@ -229,12 +269,17 @@ fn clusters(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<(Ground, Lo
     ))
 }
 
+/// The flags as they fit a scheme: certificates are for TLS.
+fn of(global: &Global, scheme: &str) -> Global {
+    Global { tls_ca: global.tls_ca.clone().filter(|_| scheme == "https"), ..global.clone() }
+}
+
 /// Opens the door of the clusters. What keeps it closed is no reason to keep the broker closed: callers hear it.
-async fn open_clusters((ground, place): (Ground, LogPlace), guarded: bool) -> wire::Door {
-    if guarded {
-        let why = "a step runs programs on this machine, so clusters are only on a broker that listens on loopback, without TLS, tokens and credentials";
-        return wire::Door::Closed(format!("{why}. Serve another one on 127.0.0.1 for them."));
-    }
+async fn open_clusters(clusters: Result<(Ground, LogPlace), String>) -> wire::Door {
+    let (ground, place) = match clusters {
+        Ok(clusters) => clusters,
+        Err(why) => return wire::Door::Closed(why),
+    };
     match Controller::start(ground, place).await {
         Ok(controller) => wire::Door::Open(controller),
         Err(error) => {

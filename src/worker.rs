@@ -10,7 +10,11 @@ use lockstep_emr_sim::{
     worker::{WorkerSettings, run_worker},
 };
 
-use crate::exit::{Found, Usage};
+use crate::{
+    cli::Global,
+    connect::trusting,
+    exit::{Found, Usage},
+};
 
 /// Flags of `worker`.
 #[derive(Args, Clone, Debug)]
@@ -23,10 +27,17 @@ pub(crate) struct WorkerArgs {
 }
 
 /// Works until stdin ends.
-pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: WorkerArgs, global: &Global) -> anyhow::Result<()> {
     let settings = WorkerSettings::from_argument(&args.settings).map_err(Usage)?;
     let crash = args.drills.map_or_else(CrashPoints::default, drill::armed);
-    Box::pin(run_worker(settings, &crash, tokio::io::stdin(), tokio::io::stdout()))
+    let mut global = global.clone();
+    if !settings.endpoint.starts_with("https://") {
+        // Certificates in the environment are for another broker.
+        global.tls_ca = None;
+    }
+    // The broker may be starting again just now.
+    let client = trusting(&global, &settings.endpoint)?.connect_lazy()?;
+    Box::pin(run_worker(&client, settings, &crash, tokio::io::stdin(), tokio::io::stdout()))
         .await
         .map_err(|error| Found(error.to_string()).into())
 }

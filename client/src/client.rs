@@ -181,6 +181,16 @@ impl Client {
         ConsumerBuilder::new(self.clone(), queue.into())
     }
 
+    /// The connection itself, for what is no call of ours.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The value of the header that carries the token, where there is one.
+    pub(crate) fn authorization(&self) -> Option<String> {
+        self.bearer.value()
+    }
+
     fn wire(&self) -> Wire {
         InterceptedService::new(self.channel.clone(), self.bearer.clone())
     }
@@ -265,7 +275,8 @@ impl Client {
     pub(crate) fn broken(&self, status: Status) -> Error {
         match Failure::from(status) {
             Failure::Final(error) => error,
-            Failure::Unknown(message) | Failure::Unsent(message) => Error::Unavailable { message },
+            Failure::Unknown(message) => Error::Unavailable { message },
+            Failure::Unsent(message) => self.error(GaveUp::Unsent(message)),
         }
     }
 }

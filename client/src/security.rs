@@ -63,6 +63,13 @@ impl Security {
 #[derive(Clone, Debug)]
 pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
 
+impl Bearer {
+    /// The value of its header.
+    pub(crate) fn value(&self) -> Option<String> {
+        self.0.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
+    }
+}
+
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(value) = &self.0 {

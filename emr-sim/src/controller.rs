@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use lockstep_client::Client;
 use tokio::sync::{mpsc, oneshot};
 
 pub use attached::{ByHand, MAX_BY_HAND, Newcomer};
@@ -56,12 +57,16 @@ impl Default for Terms {
 /// What a controller stands on.
 #[derive(Debug, Clone)]
 pub struct Ground {
-    /// Where the broker listens.
+    /// Where the broker listens; handed to the worker processes.
     pub endpoint: String,
+    /// The connection of the steps to it, with whatever it wants to see.
+    pub client: Client,
     /// The program of a worker process.
     pub program: PathBuf,
     /// Its arguments before the settings.
     pub arguments: Vec<OsString>,
+    /// What is added to its environment, such as the token that its own connection shows.
+    pub environment: Vec<(String, OsString)>,
     /// Words that stand before a mapper's command line: a program that ends the mapper when its worker dies.
     pub guard: Vec<String>,
     /// The folder of the steps' logs.

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
+use lockstep_client::Client;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 use tokio::time::MissedTickBehavior;
@@ -95,7 +96,7 @@ pub enum WorkerError {
     Killed(#[from] Killed),
 }
 
-/// Runs one worker until `stdin` ends; that is when its controller is gone, and it ends at once, in whatever it does.
+/// Runs one worker, over a connection to its broker, until `stdin` ends; that is when its controller is gone, and it ends at once, in whatever it does.
 ///
 /// `stdin` and `stdout` carry the JSON lines of [`crate::protocol`]. A process that used the real ones must leave by
 /// `std::process::exit` afterwards: a read of stdin that is still under way would hold up the runtime's end.
@@ -103,6 +104,7 @@ pub enum WorkerError {
 /// # Errors
 /// [`WorkerError`]; refusals and failures of single claims are reported to the controller and are no errors here.
 pub async fn run_worker<R, W>(
+    client: &Client,
     settings: WorkerSettings,
     crash: &CrashPoints,
     stdin: R,
@@ -112,7 +114,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let port = ClientPort::connect(&settings.endpoint, settings.patience().0)?;
+    let port = ClientPort::over(client, settings.patience().0);
     run_worker_on(&port, &settings, crash, stdin, stdout).await
 }
 

@@ -1,19 +1,16 @@
-//! One call of EMR's protocol over a connection of its own: AWS JSON 1.1 in one HTTP/1.1 request. What is asked and what
-//! the answers mean is the verbs' business.
+//! One call of EMR's protocol: AWS JSON 1.1, posted over a connection like that of every other verb. What is asked and
+//! what the answers mean is the verbs' business.
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use lockstep_client::{Client, Error};
 use lockstep_emr_sim::wire::{SERVICE, shown};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
 
 use crate::{
     cli::Global,
-    exit::{Found, Refused, Unreachable, Usage},
+    connect::builder,
+    exit::{Found, Refused, Unreachable},
 };
 
 /// Where a state is looked at again.
@@ -21,72 +18,51 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The door of the emulated EMR.
 pub(super) struct Emr {
-    endpoint: String,
-    /// Host and port.
-    address: String,
+    client: Client,
     patience: Duration,
 }
 
 impl Emr {
     pub(super) fn new(global: &Global) -> anyhow::Result<Self> {
-        let endpoint = global.endpoint.clone();
-        let address = endpoint.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-        let Some(address) = address.filter(|address| !address.is_empty() && !address.contains('/')) else {
-            let what =
-                format!("--endpoint {endpoint}: emr speaks plain HTTP to a broker, such as http://127.0.0.1:9324");
-            return Err(Usage(what).into());
-        };
-        Ok(Self { address: address.to_owned(), patience: Duration::from_secs(global.patience), endpoint })
+        let client = builder(global, &global.endpoint)?.connect_lazy()?;
+        Ok(Self { client, patience: Duration::from_secs(global.patience) })
     }
 
     /// Makes a call; an error answer is a refusal.
     pub(super) async fn call(&self, operation: &str, request: &Value) -> anyhow::Result<Value> {
-        let body = request.to_string();
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/x-amz-json-1.1\r\n\
-             X-Amz-Target: {SERVICE}{operation}\r\nContent-Length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        let mut stream = self.connect().await?;
-        let asked = async {
-            stream.write_all(head.as_bytes()).await?;
-            stream.write_all(body.as_bytes()).await?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await?;
-            std::io::Result::Ok(answer)
-        };
-        let answer = asked.await.with_context(|| self.unreachable("the answer broke off"))?;
-        self.read(&answer)
-    }
-
-    async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let target = format!("{SERVICE}{operation}");
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
         let began = Instant::now();
         loop {
-            match TcpStream::connect(&self.address).await {
-                Ok(stream) => return Ok(stream),
-                Err(_) if began.elapsed() < self.patience => tokio::time::sleep(LOOK_AGAIN).await,
-                Err(error) => return Err(self.unreachable(&error.to_string()).into()),
+            match self.client.post("/", &headers, request.to_string().into()).await {
+                Ok((status, body)) => return self.read(status, &body),
+                // Nothing was sent yet.
+                Err(Error::Unreachable { .. }) if began.elapsed() < self.patience => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                Err(error @ (Error::Unreachable { .. } | Error::Unavailable { .. })) => {
+                    return Err(Unreachable(format!("{error}; start the broker with `lockstep serve`")).into());
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
-    fn unreachable(&self, why: &str) -> Unreachable {
-        let endpoint = &self.endpoint;
-        Unreachable(format!("cannot reach the broker at {endpoint}: {why}; start it with `lockstep serve`"))
-    }
-
-    fn read(&self, answer: &[u8]) -> anyhow::Result<Value> {
-        let text = String::from_utf8_lossy(answer);
-        let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| self.unreachable("the answer broke off"))?;
-        let status = head.split_whitespace().nth(1).unwrap_or_default();
-        if status == "200" {
-            return Ok(if body.is_empty() { Value::Null } else { serde_json::from_str(body)? });
+    fn read(&self, status: u16, body: &[u8]) -> anyhow::Result<Value> {
+        if status == 200 {
+            return Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(body)? });
         }
-        match shown(body.as_bytes()) {
-            Some((shape, message)) if shape.starts_with("Internal") => Err(Found(format!("{shape}: {message}")).into()),
-            Some((shape, message)) => Err(Refused(format!("{shape}: {message}")).into()),
-            None => Err(Found(format!("the broker at {} answered {status}: {body}", self.endpoint)).into()),
+        let text = String::from_utf8_lossy(body);
+        match (status, shown(body)) {
+            (_, Some((shape, message))) if shape.starts_with("Internal") => {
+                Err(Found(format!("{shape}: {message}")).into())
+            }
+            (_, Some((shape, message))) => Err(Refused(format!("{shape}: {message}")).into()),
+            // No token, or one without the right.
+            (401 | 403, None) => Err(Refused(text.trim_end().to_owned()).into()),
+            (_, None) => {
+                Err(Found(format!("the broker at {} answered {status}: {text}", self.client.endpoint())).into())
+            }
         }
     }
 

@@ -4,12 +4,13 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     pipeline::small_day,
@@ -37,13 +38,22 @@ struct World {
     folder: tempfile::TempDir,
     broker: Option<BrokerProcess>,
     address: String,
+    /// Further flags of `serve`.
+    serve: Vec<String>,
+    /// What callers show.
+    shows: Vec<String>,
 }
 
 impl World {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::with(tempfile::tempdir().unwrap(), &[], &[])
+    }
+
+    fn with(folder: tempfile::TempDir, serve: &[&str], shows: &[&str]) -> Self {
         small_day(folder.path());
-        let mut world = Self { folder, broker: None, address: "127.0.0.1:0".to_owned() };
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let (address, serve, shows) = ("127.0.0.1:0".to_owned(), owned(serve), owned(shows));
+        let mut world = Self { folder, broker: None, address, serve, shows };
         world.start();
         world.good(&["queue", "create", QUEUE]);
         world
@@ -61,14 +71,20 @@ impl World {
     fn start(&mut self) {
         let (address, folder) = (self.address.clone(), self.folder.path().to_owned());
         let broker = BrokerProcess::start_at(&address, &self.path("data"), |command| {
-            command.env("HERE", &folder);
+            command.env("HERE", &folder).args(&self.serve);
         });
-        self.address = broker.endpoint.trim_start_matches("http://").to_owned();
+        self.address = broker.endpoint.split_once("//").unwrap().1.to_owned();
         self.broker = Some(broker);
     }
 
+    fn command(&self) -> Command {
+        let mut command = lockstep(&["--endpoint", self.endpoint()]);
+        command.args(&self.shows);
+        command
+    }
+
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        ended(&lockstep(&["--endpoint", self.endpoint()]).args(arguments).stdin(Stdio::null()).output().unwrap())
+        ended(&self.command().args(arguments).stdin(Stdio::null()).output().unwrap())
     }
 
     fn good(&self, arguments: &[&str]) -> String {
@@ -97,8 +113,8 @@ impl World {
         let of =
             |line: &str| serde_json::from_str::<Value>(line).unwrap()["conversation_id"].as_str().unwrap()[1..].parse();
         let lines: Vec<_> = day.lines().filter(|line| which(of(line).unwrap())).collect();
-        let mut command = lockstep(&["--endpoint", self.endpoint(), "send", QUEUE, "--group-by", "conversation_id"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut command = self.command();
+        let mut child = command.args(["send", QUEUE, "--group-by", "conversation_id"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(lines.join("\n").as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
     }
@@ -108,8 +124,8 @@ impl World {
     }
 
     fn hand_with(&self, cluster: &str, environment: &[(&str, &str)]) -> Hand {
-        let arguments = ["--json", "--endpoint", self.endpoint(), "emr", "worker", cluster, "--name", "rack-7"];
-        let mut command = lockstep(&arguments);
+        let mut command = self.command();
+        command.args(["--json", "emr", "worker", cluster, "--name", "rack-7"]);
         command.env("BY_HAND", "1").env("HERE", self.folder.path()).envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -280,4 +296,39 @@ fn a_worker_that_cannot_work_here_says_so_and_the_step_goes_on() {
         &lockstep(&["--endpoint", "http://127.0.0.1:1", "--patience", "0", "emr", "worker", "j-X"]).output().unwrap(),
     );
     assert!(code == 3, "{code} {err}");
+}
+
+#[test]
+fn over_a_network_tls_and_tokens_say_who_may_attach() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    assert_eq!(ended(&lockstep(&["certs", &at("certs")]).output().unwrap()).0, 0);
+    let (certificate, key, ca) = (at("certs/server.pem"), at("certs/server.key"), at("certs/ca.pem"));
+    let hash = |token: &str| Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let tokens = format!("boss {}\nhand {} receive\nviewer {} read\n", hash("b"), hash("h"), hash("v"));
+    std::fs::write(at("tokens"), tokens).unwrap();
+    let tokens = at("tokens");
+    let serve = ["--tls-cert", &certificate, "--tls-key", &key, "--tls-ca", &ca, "--tokens", &tokens, "--token", "b"];
+    let mut world = World::with(folder, &serve, &["--tls-ca", &ca, "--token", "b"]);
+    assert!(world.endpoint().starts_with("https://"));
+    let out = world.path("out");
+    let cluster = world.good(&["emr", "cluster", "create", "--name", "day", "--workers", "1"]);
+    let step = ["--job", "transcript", "--input", QUEUE, "--output", out.to_str().unwrap(), "--idle-seconds", "1"];
+    let step = world.good(&[&["emr", "step", "add", &cluster], &step[..]].concat());
+    let boss = std::mem::replace(&mut world.shows, vec!["--tls-ca".into(), ca.clone(), "--token".into(), "v".into()]);
+    for verb in [&["emr", "worker", &cluster][..], &["emr", "cluster", "list"]] {
+        let (code, _, err) = world.run(verb);
+        assert!(code == 4 && err.contains("viewer"), "{verb:?}: {code} {err}");
+    }
+    world.shows[3] = "h".to_owned();
+    let (code, _, err) = world.run(&["emr", "cluster", "terminate", &cluster]);
+    assert!(code == 4 && err.contains("admin"), "{code} {err}");
+    let mut hand = world.hand(&cluster);
+    hand.says("attached");
+    hand.says("began");
+    world.shows = boss;
+    world.send(|_| true);
+    world.finish(&cluster, &step);
+    hand.says("ended");
+    assert!(hand.ended().0.success());
 }

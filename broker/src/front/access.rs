@@ -188,12 +188,24 @@ pub(super) async fn check(State(tokens): State<Tokens>, request: Request, next: 
     // A page takes nothing. An operation that is new here is for those who may do all.
     let operation = path.strip_prefix("/lockstep.v1.").or_else(|| path.strip_prefix("/lockstep.emr.v1."));
     let right = operation.map_or(Right::Read, |operation| needed(operation).unwrap_or(Right::Admin));
-    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Err(refused) = tokens.check(authorization, right) else { return next.run(request).await };
+    let Err(refused) = tokens.check(authorization(&request), right) else { return next.run(request).await };
     let content_type = request.headers().get(header::CONTENT_TYPE);
     if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
         return refused.status().into_http::<Body>();
     }
+    page(&refused)
+}
+
+/// The same for what only those with the right `admin` may ask, over plain HTTP.
+pub(super) fn check_admin(tokens: &Tokens, request: &Request) -> Result<(), Box<Response>> {
+    tokens.check(authorization(request), Right::Admin).map_err(|refused| Box::new(page(&refused)))
+}
+
+fn authorization(request: &Request) -> Option<&str> {
+    request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
+}
+
+fn page(refused: &Refused) -> Response {
     let code = if matches!(refused, Refused::Forbidden(..)) { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
     (code, format!("{}\n", refused.status().message())).into_response()
 }

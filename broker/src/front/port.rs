@@ -47,15 +47,26 @@ pub struct Guest {
     pub service: &'static str,
     /// What answers them.
     pub routes: axum::Router,
+    /// Its `routes` are for those alone whose token has the right `admin`, where there are tokens.
+    pub admin: bool,
     /// Its gRPC services, by paths that no front has.
     pub calls: axum::Router,
 }
 
 impl Guest {
-    async fn aside(State(mut guest): State<Self>, request: Request<Body>, next: Next) -> Response<Body> {
+    async fn aside(
+        State((mut guest, tokens)): State<(Self, Option<Tokens>)>,
+        request: Request<Body>,
+        next: Next,
+    ) -> Response<Body> {
         let target = request.headers().get("x-amz-target");
         if !target.is_some_and(|target| target.as_bytes().starts_with(guest.service.as_bytes())) {
             return next.run(request).await;
+        }
+        if let Some(tokens) = tokens.filter(|_| guest.admin)
+            && let Err(refused) = access::check_admin(&tokens, &request)
+        {
+            return *refused;
         }
         guest.routes.call(request).await.unwrap_or_else(|never| match never {})
     }
@@ -91,7 +102,7 @@ pub(crate) async fn serve(
         None => routes,
     };
     let routes = routes.fallback(unknown);
-    let routes = match security.tokens {
+    let routes = match security.tokens.clone() {
         Some(tokens) => routes.layer(axum::middleware::from_fn_with_state(tokens, access::check)),
         None => routes,
     };
@@ -99,7 +110,9 @@ pub(crate) async fn serve(
     let routes = routes.layer(axum::middleware::from_fn_with_state(Arc::new(sqs), sqs::aside));
     // Outermost: `POST /` is the SQS door's otherwise.
     let routes = match guest {
-        Some(guest) => routes.layer(axum::middleware::from_fn_with_state(guest, Guest::aside)),
+        Some(guest) => {
+            routes.layer(axum::middleware::from_fn_with_state((guest, security.tokens), Guest::aside))
+        }
         None => routes,
     };
     Server::builder()

@@ -6,6 +6,7 @@ mod backup;
 mod clock;
 mod dead_letters;
 mod groups;
+mod guest;
 mod messages;
 mod producers;
 mod queues;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_client::{Client, Error as ClientError};
+use lockstep_client::{Client, Error as ClientError, QueueDescription};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -133,7 +133,7 @@ async fn work(job: &mut StepJob, log: &StepLog) -> Result<String, Stop> {
     if plan.ends == (StepEnds::Drained { idle_seconds: 0 }) {
         handle.no_more_messages();
     }
-    let watch = Watch::new(&ground.endpoint, &plan, &handle);
+    let watch = Watch::new(ground.client.clone(), &plan, &handle);
     let ended = course(pool, &handle, job, watch, log).await;
     if let Err(why) = &ended {
         warn_unless_given_back(&port, &reader, why, log).await;
@@ -189,9 +189,8 @@ type Opened = (Pool<ClientPort>, PoolHandle, ClientPort, ReaderRef);
 
 async fn open(ground: &Ground, plan: &Plan, links: Links, log: &StepLog) -> Result<Opened, Stop> {
     let broker = |error: String| Stop::Failed("Broker Error.", error);
-    let port = ClientPort::connect(&ground.endpoint, PATIENCE).map_err(|error| broker(error.to_string()))?;
-    let client = Client::connect_lazy(&ground.endpoint).map_err(|error| broker(error.to_string()))?;
-    let queue = match client.describe_queue(&plan.queue).await {
+    let port = ClientPort::over(&ground.client, PATIENCE);
+    let queue = match ground.client.describe_queue(&plan.queue).await {
         Ok(queue) => queue,
         Err(ClientError::Refused { reason, .. }) if reason == "QUEUE_NOT_FOUND" => {
             let queue = &plan.queue;
@@ -207,7 +206,9 @@ async fn open(ground: &Ground, plan: &Plan, links: Links, log: &StepLog) -> Resu
     settings.guard.clone_from(&ground.guard);
     settings.crash = ground.crash.clone();
     settings.claim = terms.claim.unwrap_or(settings.claim);
-    let processes = ProcessLauncher::new(ground.program.clone(), ground.arguments.clone()).with_stderr(log.stderr());
+    let processes = ProcessLauncher::new(ground.program.clone(), ground.arguments.clone())
+        .with_stderr(log.stderr())
+        .with_environment(ground.environment.clone());
     let launcher = Launcher { processes, links };
     let opened = Pool::open(port.clone(), settings, Arc::new(launcher)).await;
     let (pool, handle) = opened.map_err(|error| Stop::Failed(reason(&error), with_way_out(&error)))?;
@@ -218,7 +219,7 @@ async fn open(ground: &Ground, plan: &Plan, links: Links, log: &StepLog) -> Resu
 
 /// What is looked at while a pool runs.
 struct Watch {
-    client: Option<Client>,
+    client: Client,
     queue: String,
     /// It ends after so long without anything to do.
     idle_limit: Option<Duration>,
@@ -227,22 +228,24 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(endpoint: &str, plan: &Plan, handle: &PoolHandle) -> Self {
+    fn new(client: Client, plan: &Plan, handle: &PoolHandle) -> Self {
         let idle_limit = match plan.ends {
             StepEnds::Drained { idle_seconds: 0 } | StepEnds::Never => None,
             StepEnds::Drained { idle_seconds } => Some(Duration::from_secs(idle_seconds)),
         };
         let demand = u32::try_from(handle.progress().borrow().claims_open).unwrap_or(u32::MAX);
-        let client = Client::connect_lazy(endpoint).ok();
         Self { client, queue: plan.queue.clone(), idle_limit, idle_since: None, demand }
     }
 
     /// Looks at the queue. Workers beyond the groups that nothing stands before would find nothing to do.
     async fn look(&mut self, handle: &PoolHandle) -> Option<u32> {
-        let queue = self.client.as_ref()?.describe_queue(&self.queue).await.ok()?;
+        let queue = self.client.describe_queue(&self.queue).await.ok()?;
         let open = handle.progress().borrow().claims_open as u64;
+        // Parked messages come out at somebody's word, not by themselves: they are no work (B7).
+        let parked = parked(&self.client, &queue).await?;
         let left =
             queue.messages_available + queue.messages_in_flight + queue.messages_claimed + queue.messages_delayed;
+        let left = left.saturating_sub(parked);
         self.idle_since = if left + open == 0 { self.idle_since.or(Some(Instant::now())) } else { None };
         if let (Some(limit), Some(since)) = (self.idle_limit, self.idle_since)
             && since.elapsed() >= limit
@@ -252,6 +255,26 @@ impl Watch {
         let demand = u32::try_from(queue.groups_available.saturating_add(open)).unwrap_or(u32::MAX);
         (std::mem::replace(&mut self.demand, demand) != demand || demand > 0).then_some(demand)
     }
+}
+
+/// How many messages wait in parked groups.
+async fn parked(client: &Client, queue: &QueueDescription) -> Option<u64> {
+    match queue.groups_parked {
+        0 => Some(0),
+        _ => Some(client.list_parked_groups(&queue.queue).await.ok()?.iter().map(|group| group.messages).sum()),
+    }
+}
+
+/// Says how many messages a step that has completed leaves in parked groups; nothing where the broker does not say it.
+async fn tell_parked(client: &Client, queue: &str, log: &StepLog) -> Option<u64> {
+    let described = client.describe_queue(queue).await.ok()?;
+    let parked = parked(client, &described).await?;
+    if parked > 0 {
+        let groups = described.groups_parked;
+        let way = format!("`lockstep unpark {queue}` lets them go, and the same step again takes them");
+        log.say("WARN", &format!("{parked} messages of {groups} parked groups were left; {way}"));
+    }
+    Some(parked)
 }
 
 /// Runs the pool, and passes orders in and news out.
@@ -275,8 +298,9 @@ async fn course(
             ended = &mut running => {
                 let _ = job.news.send((job.whose.clone(), News::Places(BTreeMap::new())));
                 let summary = ended?;
+                let parked = tell_parked(&watch.client, &watch.queue, log).await;
                 let text = serde_json::json!({
-                    "output": output, "messages": summary.messages, "commits": summary.commits,
+                    "output": output, "messages": summary.messages, "commits": summary.commits, "parked": parked,
                     "worker_deaths": summary.worker_deaths, "identity": summary.identity,
                 });
                 return Ok(text.to_string());

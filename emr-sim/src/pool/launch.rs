@@ -54,18 +54,32 @@ pub trait WorkerLauncher: Send + Sync + 'static {
 }
 
 /// Starts workers as processes: `program arguments… <worker settings as JSON>`. Their stderr is the caller's, unless a file is named.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ProcessLauncher {
     program: PathBuf,
     arguments: Vec<OsString>,
     stderr: Option<PathBuf>,
+    environment: Vec<(String, OsString)>,
+}
+
+impl std::fmt::Debug for ProcessLauncher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The environment may hold secrets.
+        f.debug_struct("ProcessLauncher").field("program", &self.program).finish_non_exhaustive()
+    }
 }
 
 impl ProcessLauncher {
     /// Workers run `program` with `arguments` before their settings.
     #[must_use]
     pub fn new(program: PathBuf, arguments: Vec<OsString>) -> Self {
-        Self { program, arguments, stderr: None }
+        Self { program, arguments, stderr: None, environment: Vec::new() }
+    }
+
+    /// Adds to the workers' environment: secrets, which an argument would show to every user of the machine.
+    #[must_use]
+    pub fn with_environment(self, environment: Vec<(String, OsString)>) -> Self {
+        Self { environment, ..self }
     }
 
     /// What the workers say on stderr is appended to this file.
@@ -86,6 +100,7 @@ impl WorkerLauncher for ProcessLauncher {
     fn launch(&self, settings: &WorkerSettings) -> io::Result<Launched> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(settings.to_argument());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(self.stderr()?).kill_on_drop(true);
         // Ctrl-C on a terminal goes to the whole process group; workers end by their stdin instead, in good order.
         #[cfg(unix)]

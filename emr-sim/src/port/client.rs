@@ -198,7 +198,10 @@ impl Port for ClientPort {
 
     async fn describe_queue(&self, reader: &ReaderRef) -> Result<QueueState, PortError> {
         let described = self.0.describe_queue(&reader.queue).await?;
-        let messages = described.messages_available + described.messages_in_flight + described.messages_claimed;
+        let messages = described.messages_available
+            + described.messages_in_flight
+            + described.messages_claimed
+            + described.messages_delayed;
         let parked = match described.groups_parked {
             0 => 0,
             _ => self.0.list_parked_groups(&reader.queue).await?.iter().map(|group| group.messages).sum(),
