@@ -2,6 +2,7 @@
 //! verdict reached outside the broker. This file is the course of a run; its parts stand beside it.
 
 mod chaos;
+mod cluster;
 pub(crate) mod facts;
 mod generate;
 pub(crate) mod input;
@@ -13,7 +14,6 @@ pub(crate) mod verdict;
 
 use std::{
     path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,17 +23,17 @@ use lockstep_emr_sim::{
     format::Format,
     job::JobKind,
     manifest::Output,
-    pool::{Pool, PoolError, PoolHandle, ProcessLauncher, Summary},
-    port::ClientPort,
+    pool::PoolHandle,
     step::{Mapper, OnPoison},
 };
 
 use crate::{
     cli::Global,
-    exit::{Found, Refused},
+    exit::Found,
     output::say,
     pipeline::{
         chaos::Chaos,
+        cluster::Running,
         input::{GroupBy, IdBy},
         producers::Producers,
         progress::Shown,
@@ -175,18 +175,15 @@ async fn send_and_process(run: &Run) -> anyhow::Result<u64> {
 async fn course(run: &Run, endpoint: &str, broker: process::Killer) -> anyhow::Result<u64> {
     let client = lockstep_client::Client::connect(endpoint).await?;
     let generation = run.make_queue(&client).await?;
-    let launcher = Arc::new(ProcessLauncher::new(std::env::current_exe()?, vec!["worker".into()]));
-    let settings = run.pool_settings(endpoint, generation)?;
-    let port = ClientPort::connect(endpoint, PATIENCE).map_err(|error| Found(error.to_string()))?;
-    let (pool, handle) = Pool::open(port, settings, launcher).await.map_err(|error| pool_error(&error))?;
+    let step = Running::start(run, endpoint, generation).await?;
+    let pool = step.pool().await?;
     let producers = Producers::start(run, endpoint, generation)?;
-    let chaos = Chaos::start(run, broker, &producers, &handle);
-    let shown = Shown::start(run, &producers, &handle);
-    let sent = finish_sending(&producers, &handle);
-    let (summary, accepted) = tokio::try_join!(finish_processing(pool), sent)?;
+    let chaos = Chaos::start(run, broker, &producers, &pool);
+    let shown = Shown::start(run, &producers, &pool);
+    let ((), accepted) = tokio::try_join!(step.completed(), finish_sending(&producers, &pool))?;
     shown.finish();
     if let Some(chaos) = chaos {
-        say(&chaos.told(&producers, summary.worker_deaths));
+        say(&chaos.told(&producers, pool.progress().borrow().worker_deaths));
     }
     Ok(accepted)
 }
@@ -196,24 +193,4 @@ async fn finish_sending(producers: &Producers, pool: &PoolHandle) -> anyhow::Res
     let accepted = producers.done().await?;
     pool.no_more_messages();
     Ok(accepted)
-}
-
-async fn finish_processing(pool: Pool<ClientPort>) -> anyhow::Result<Summary> {
-    pool.run().await.map_err(|error| pool_error(&error))
-}
-
-/// What a pool's end means for the exit code.
-fn pool_error(error: &PoolError) -> anyhow::Error {
-    match error {
-        PoolError::Refused(_) | PoolError::Fenced(_) | PoolError::Manifest(_) => Refused(error.to_string()).into(),
-        PoolError::Settings(_)
-        | PoolError::QueueGenerationChanged(_)
-        | PoolError::Broker(_)
-        | PoolError::Disk(_)
-        | PoolError::Value { .. }
-        | PoolError::Step { .. }
-        | PoolError::Workers(_)
-        | PoolError::Stopped
-        | PoolError::Killed(_) => Found(error.to_string()).into(),
-    }
 }

@@ -138,6 +138,13 @@ pub struct ClaimLimits {
     pub linger_ms: u32,
 }
 
+impl Default for ClaimLimits {
+    /// Up to 500 messages or 512 KiB, after 20 ms for 100 messages.
+    fn default() -> Self {
+        Self { max_messages: 500, max_bytes: 512 * 1024, wait_seconds: 2, min_messages: 100, linger_ms: 20 }
+    }
+}
+
 /// A stored value of a group of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredValue {

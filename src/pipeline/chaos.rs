@@ -41,7 +41,8 @@ impl Chaos {
             let kill = |victim_is| match victim_is {
                 Victim::Broker => victim.kill(),
                 Victim::Producer(share) => killers[share].kill(),
-                Victim::Worker(place) => pool.kill_worker(place),
+                // Place 0 is the master's, who has no worker.
+                Victim::Worker(place) => pool.kill_worker(place + 1),
             };
             loop {
                 let sent: u64 = reports.borrow_and_update().iter().map(|report| report.accepted).sum();

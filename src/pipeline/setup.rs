@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use lockstep_client::{Client, GroupDelivery, QueueAttributes, RedrivePolicy};
 use lockstep_emr_sim::{
+    cluster::Jar,
+    controller::Terms,
     job::JobKind,
     manifest,
-    pool::{PoolSettings, Source},
+    port::ClaimLimits,
     step::{OnPoison, StepSpec, Task},
 };
 
 use crate::{
     exit::Usage,
-    guard,
     output::say,
     pipeline::{
         PipelineArgs,
@@ -136,8 +137,23 @@ impl Run {
         Ok(generation)
     }
 
-    /// The settings of the pool; with chaos its claims are small, so that there is more to interrupt.
-    pub(super) fn pool_settings(&self, endpoint: &str, generation: u64) -> anyhow::Result<PoolSettings> {
+    /// The step in the words of a cluster's. It follows its queue until it is told that no more messages are coming.
+    pub(super) fn jar(&self) -> Jar {
+        let StepSpec { task, format, on_poison, limits, .. } = &self.step;
+        let (what, task) = match task {
+            Task::Job(job) => ("--job", job.name().to_owned()),
+            Task::Mapper(mapper) => ("--mapper", mapper.to_string()),
+        };
+        let (output, format) = (format!("file://{}", self.out.display()), format.to_string());
+        let (policy, seconds) = (on_poison.to_string(), limits.seconds.to_string());
+        let words =
+            ["lockstep", what, &task, "--input", QUEUE, "--output", &output, "--reader", READER, "--format", &format];
+        let words = words.into_iter().chain(["--on-poison", &policy, "--mapper-seconds", &seconds, "--follow"]);
+        Jar { jar: "command-runner.jar".to_owned(), args: words.map(str::to_owned).collect(), ..Jar::default() }
+    }
+
+    /// What the cluster's steps have in common; with chaos their claims are small, so that there is more to interrupt.
+    pub(super) fn terms(&self, generation: u64) -> anyhow::Result<Terms> {
         let facts = RunFacts {
             input_digest: self.input.digest.clone(),
             group_by: self.args.group_by.to_string(),
@@ -145,16 +161,12 @@ impl Run {
             skip_bad: self.args.skip_bad,
             checked: matches!(self.step.task, Task::Mapper(_)) || self.demands().is_some(),
         };
-        let source = Source { queue: QUEUE.to_owned(), queue_generation: generation, reader: READER.to_owned() };
-        let workers = usize::try_from(self.args.workers).expect("at most 32");
-        let (step, facts) = (self.step.clone(), serde_json::to_value(facts)?);
-        let mut settings = PoolSettings::new(endpoint.to_owned(), source, step, facts, workers);
-        settings.guard = guard::words()?;
-        if self.args.chaos {
-            settings.claim.max_messages = 100;
-            settings.claim.min_messages = 10;
-        }
-        Ok(settings)
+        let small = ClaimLimits { max_messages: 100, min_messages: 10, ..ClaimLimits::default() };
+        Ok(Terms {
+            facts: serde_json::to_value(facts)?,
+            queue_generation: Some(generation),
+            claim: self.args.chaos.then_some(small),
+        })
     }
 }
 

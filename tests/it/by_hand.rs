@@ -114,7 +114,12 @@ impl World {
             |line: &str| serde_json::from_str::<Value>(line).unwrap()["conversation_id"].as_str().unwrap()[1..].parse();
         let lines: Vec<_> = day.lines().filter(|line| which(of(line).unwrap())).collect();
         let mut command = self.command();
-        let mut child = command.args(["send", QUEUE, "--group-by", "conversation_id"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .args(["send", QUEUE, "--group-by", "conversation_id"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(lines.join("\n").as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
     }

@@ -110,9 +110,7 @@ pub(crate) async fn serve(
     let routes = routes.layer(axum::middleware::from_fn_with_state(Arc::new(sqs), sqs::aside));
     // Outermost: `POST /` is the SQS door's otherwise.
     let routes = match guest {
-        Some(guest) => {
-            routes.layer(axum::middleware::from_fn_with_state((guest, security.tokens), Guest::aside))
-        }
+        Some(guest) => routes.layer(axum::middleware::from_fn_with_state((guest, security.tokens), Guest::aside)),
         None => routes,
     };
     Server::builder()
