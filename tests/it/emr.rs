@@ -286,9 +286,16 @@ fn what_cannot_be_is_refused_in_emrs_words_with_the_way_out() {
 fn a_broker_with_tokens_runs_nobodys_programs() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens");
-    std::fs::write(&tokens, format!("one {}\n", "0".repeat(64))).unwrap();
+    // SHA-256 of `t`.
+    let hash = "e3b98a4da31a127d4bde6e43033f66ba274cab0eb7eb1c70ec41402bf6273dd8";
+    std::fs::write(&tokens, format!("one {hash}\n")).unwrap();
     let broker = BrokerProcess::start_with(&folder.path().join("data"), &["--tokens", path(&tokens)]);
-    let list = lockstep(&["--endpoint", &broker.endpoint, "emr", "cluster", "list"]).output().unwrap();
-    let (code, _, err) = ended(&list);
+    let list = |token: &[&str]| {
+        let args = [token, &["--endpoint", &broker.endpoint, "emr", "cluster", "list"]].concat();
+        ended(&lockstep(&args).output().unwrap())
+    };
+    let (code, _, err) = list(&[]);
+    assert!(code == 4 && err.contains("wants a token"), "{code} {err}");
+    let (code, _, err) = list(&["--token", "t"]);
     assert!(code == 1 && err.contains("loopback") && err.contains("--token "), "{code} {err}");
 }
