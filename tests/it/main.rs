@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should end, and may tell")]
 
 mod backup;
+mod bench;
 mod by_hand;
 mod cli;
 mod contract;
