@@ -10,6 +10,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     std::fs::write(out.join("lockstep.bin"), descriptors.encode_file_descriptor_set())?;
     let set = descriptors.file_descriptor_set();
-    tonic_prost_build::configure().bytes(".").compile_fds(set)?;
+    tonic_prost_build::configure().bytes(".").codec_path("crate::codec::ExactCodec").compile_fds(set)?;
     Ok(())
 }

@@ -138,22 +138,42 @@ pub(crate) fn half(hash: &[u8]) -> [u8; 16] {
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    let mut text = Vec::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    String::from_utf8(text).expect("digits are text")
+}
+
+/// A message's id as it is shown.
+pub(crate) fn id_text(id: Uuid) -> String {
+    id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
 }
 
 /// Undoes [`hex`]; upper case is refused, so that every text has one form.
 pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; text.len() / 2];
+    unhex_into(text, &mut bytes).then_some(bytes)
+}
+
+/// The same into a place of the length that is expected; false when the text is something else.
+pub(crate) fn unhex_into(text: &str, into: &mut [u8]) -> bool {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
         _ => None,
     };
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
+    if !rest.is_empty() || pairs.len() != into.len() {
+        return false;
     }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+    pairs.iter().zip(into).all(|([high, low], byte)| match (digit(*high), digit(*low)) {
+        (Some(high), Some(low)) => {
+            *byte = high << 4 | low;
+            true
+        }
+        (None, _) | (_, None) => false,
+    })
 }
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ pub const GRPC_STREAMS: u32 = 1_024;
 pub const STREAM_WINDOW: u32 = 256 << 10;
 /// Bytes of one HTTP/2 connection that may wait to be read.
 pub const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Largest HTTP/2 frame that is read: a block of messages comes in few of them.
+pub const HTTP2_FRAME: u32 = 64 << 10;
 /// Bytes that a new connection must say soon: as many as HTTP/2 begins with. No request of HTTP/1.1 to a front is shorter.
 pub const GREETING: usize = 24;
 /// How long it has for them; one that says nothing would be kept for ever otherwise.

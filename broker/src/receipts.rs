@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use lockstep_engine::words::{Epoch, QueueGeneration, Receipt, SequenceNumber};
 use sha2::Sha256;
 
-use crate::identity::{hex, unhex};
+use crate::identity::{hex, unhex_into};
 
 const KEY_BYTES: usize = 32;
 const SEAL_BYTES: usize = 16;
@@ -101,12 +101,13 @@ impl Receipts {
     /// The handle of a receipt.
     #[must_use]
     pub fn seal(&self, receipt: Receipt) -> String {
-        let mut bytes = Vec::with_capacity(RECEIPT_BYTES + SEAL_BYTES);
-        for number in [receipt.generation.0, receipt.sequence.0, receipt.epoch.0] {
-            bytes.extend_from_slice(&number.to_be_bytes());
+        let mut bytes = [0; RECEIPT_BYTES + SEAL_BYTES];
+        let (sealed, seal) = bytes.split_at_mut(RECEIPT_BYTES);
+        let numbers = [receipt.generation.0, receipt.sequence.0, receipt.epoch.0];
+        for (place, number) in sealed.as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
+            *place = number.to_be_bytes();
         }
-        let seal = self.key.clone().chain_update(&bytes).finalize().into_bytes();
-        bytes.extend_from_slice(&seal[..SEAL_BYTES]);
+        seal.copy_from_slice(&self.key.clone().chain_update(&*sealed).finalize().into_bytes()[..SEAL_BYTES]);
         hex(&bytes)
     }
 
@@ -119,8 +120,8 @@ impl Receipts {
     }
 
     fn try_open(&self, handle: &str) -> Option<Receipt> {
-        let bytes = unhex(handle)?;
-        if bytes.len() != RECEIPT_BYTES + SEAL_BYTES {
+        let mut bytes = [0; RECEIPT_BYTES + SEAL_BYTES];
+        if !unhex_into(handle, &mut bytes) {
             return None;
         }
         let (receipt, seal) = bytes.split_at(RECEIPT_BYTES);

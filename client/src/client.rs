@@ -11,6 +11,7 @@ use lockstep_proto::v1::{
 };
 use tonic::{
     Response, Status,
+    client::Grpc,
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
@@ -125,7 +126,9 @@ impl ClientBuilder {
             .keep_alive_timeout(Duration::from_secs(5))
             .keep_alive_while_idle(true)
             .initial_stream_window_size(2 * 1024 * 1024)
-            .initial_connection_window_size(8 * 1024 * 1024))
+            .initial_connection_window_size(8 * 1024 * 1024)
+            // What comes in blocks comes in few frames.
+            .max_frame_size(64 * 1024))
     }
 }
 
@@ -205,6 +208,11 @@ impl Client {
         MessagesClient::new(self.wire())
             .max_decoding_message_size(MAX_WIRE_MESSAGE)
             .max_encoding_message_size(MAX_WIRE_MESSAGE)
+    }
+
+    /// For the streams that are written by hand (`wire`).
+    pub(crate) fn stream_wire(&self) -> Grpc<Wire> {
+        Grpc::new(self.wire()).max_decoding_message_size(MAX_WIRE_MESSAGE).max_encoding_message_size(MAX_WIRE_MESSAGE)
     }
 
     pub(crate) fn producers(&self) -> ProducersClient<Wire> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     Client, ConsumeStream, Error,
     attributes::seconds,
-    delivery::{Deleted, Delivery},
+    delivery::{Deleted, Delivery, Source},
 };
 
 /// Why a repeat was refused: what the first try delivered is not held as it was any more (R7).
@@ -147,7 +147,8 @@ impl Consumer {
             receive_request_attempt_id: attempt_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string()),
         };
         let deliveries = client.receive(request).await?;
-        Ok(deliveries.into_iter().map(|read| Delivery::new(client.clone(), queue.clone(), read)).collect())
+        let source = Source::new(client.clone(), queue.clone(), None);
+        Ok(deliveries.into_iter().map(|read| Delivery::new(&source, read)).collect())
     }
 
     /// The next message, however long it takes to come. What one receive brings is handed out one by one while its

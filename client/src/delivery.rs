@@ -1,17 +1,21 @@
 //! A received message and what its holder may do with it: finish, extend, give back. How it was received is
 //! `consumer`'s.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use lockstep_proto::v1;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::{
     Client, Error, Mark,
     attributes::seconds,
     consume_stream::{Ask, Done},
+    outcomes::Outcomes,
 };
 
 /// A message held by this consumer until [`visible_until`](Delivery::visible_until). Dropping it does nothing: the
@@ -47,14 +51,26 @@ pub struct Delivery {
     pub attributes: Vec<v1::MessageAttribute>,
     /// The system attribute `AWSTraceHeader`; empty: none.
     pub trace_header: String,
+    source: Arc<Source>,
+}
+
+/// Where deliveries came from, and what is done with them goes.
+#[derive(Debug)]
+pub(crate) struct Source {
     queue: String,
     client: Client,
-    /// The stream that it came on, if it did, while that is there.
+    /// The stream that they came on, if they did, while that is there.
     stream: Option<mpsc::WeakUnboundedSender<Ask>>,
 }
 
+impl Source {
+    pub(crate) fn new(client: Client, queue: String, stream: Option<mpsc::WeakUnboundedSender<Ask>>) -> Arc<Self> {
+        Arc::new(Source { queue, client, stream })
+    }
+}
+
 /// A question to a stream, and where its answer comes.
-type Asked = (Ask, oneshot::Receiver<Result<Done, Error>>);
+type Asked = (Ask, Arc<Outcomes<Result<Done, Error>>>);
 
 /// The answer to a delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +91,7 @@ pub(crate) fn instant(unix_ms: u64) -> SystemTime {
 }
 
 impl Delivery {
-    pub(crate) fn new(client: Client, queue: String, read: v1::Delivery) -> Self {
+    pub(crate) fn new(source: &Arc<Source>, read: v1::Delivery) -> Self {
         Delivery {
             message_id: read.message_id,
             group: read.message_group_id,
@@ -91,33 +107,28 @@ impl Delivery {
             dead_letter_source: Some(read.dead_letter_source).filter(|source| !source.is_empty()),
             attributes: read.attributes,
             trace_header: read.aws_trace_header,
-            queue,
-            client,
-            stream: None,
+            source: Arc::clone(source),
         }
-    }
-
-    /// What is done with it goes over a stream from now on.
-    pub(crate) fn over(mut self, stream: mpsc::WeakUnboundedSender<Ask>) -> Self {
-        self.stream = Some(stream);
-        self
     }
 
     /// Asks the stream; `None` when there is none, or none any more: a handle is as good in a call.
     async fn ask_stream(&self, ask: impl FnOnce() -> Asked) -> Option<Result<Done, Error>> {
-        let stream = self.stream.as_ref()?.upgrade()?;
+        let stream = self.source.stream.as_ref()?.upgrade()?;
         let (ask, answer) = ask();
         stream.send(ask).ok()?;
         // Not kept: a stream ends when its owner lets it go.
         drop(stream);
-        answer.await.ok()
+        std::future::poll_fn(|context| answer.poll_one(0, context)).await
     }
 
     async fn change(&self, timeout: u32) -> Result<SystemTime, Error> {
         let ask = || Ask::to_change(self.receipt_handle.clone(), timeout);
         match self.ask_stream(ask).await {
             Some(done) => done.map(Done::visible_until),
-            None => self.client.change_visibility(&self.queue, &self.receipt_handle, timeout).await,
+            None => {
+                let Source { client, queue, .. } = &*self.source;
+                client.change_visibility(queue, &self.receipt_handle, timeout).await
+            }
         }
     }
 
@@ -136,7 +147,7 @@ impl Delivery {
     pub async fn delete(&self) -> Result<Deleted, Error> {
         match self.ask_stream(|| Ask::to_delete(self.receipt_handle.clone())).await {
             Some(done) => done.map(|done| Deleted { already_gone: done.already_gone() }),
-            None => self.client.delete(&self.queue, &self.receipt_handle).await,
+            None => self.source.client.delete(&self.source.queue, &self.receipt_handle).await,
         }
     }
 

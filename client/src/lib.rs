@@ -53,12 +53,14 @@ mod fence;
 mod message;
 mod numbered;
 mod open;
+mod outcomes;
 mod produce_stream;
 mod producer;
 mod reader;
 mod retry;
 mod security;
 mod session;
+mod wire;
 
 pub use lockstep_proto::v1::{
     ClaimedMessage, MessageMoveTask, MoveTaskStatus, OpenClaim, ParkedGroup, PeekedMessage, ProducerDescription,

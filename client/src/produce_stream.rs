@@ -3,7 +3,7 @@
 //! the same keys. Which messages make a block, and what is done with an outcome, is its owner's affair: `producer` or
 //! `session`.
 
-use std::{collections::VecDeque, fmt, future::Future, pin::Pin, task::Poll};
+use std::{collections::VecDeque, fmt, future::Future, pin::Pin, sync::Arc, task::Poll};
 
 use lockstep_proto::v1;
 use tokio::{sync::mpsc, time::Instant};
@@ -15,6 +15,7 @@ use crate::{
     error::Failure,
     message::{Sent, entry_size, send_result},
     retry::{GaveUp, Limit, SHORTEST_TRY, Start, within},
+    wire::{self, Outgoing},
 };
 
 /// A message above this is not sent: no queue takes it (L2), and a broker does not even read it to its end.
@@ -26,7 +27,8 @@ pub(crate) type Answer = Result<Vec<Result<Sent, Error>>, GaveUp>;
 /// Messages that go out together.
 #[derive(Debug)]
 pub(crate) struct Block {
-    pub(crate) entries: Vec<v1::SendEntry>,
+    /// Shared with what carries them: they are written to the wire from where they are, at every try.
+    pub(crate) entries: Arc<Vec<v1::SendEntry>>,
     pub(crate) session: Option<v1::SendSession>,
     /// When its first try began, and how long it may be tried.
     pub(crate) start: Start,
@@ -50,7 +52,7 @@ enum Wire {
 }
 
 struct Open {
-    requests: mpsc::UnboundedSender<v1::ProduceRequest>,
+    requests: mpsc::UnboundedSender<Outgoing>,
     answers: Streaming<v1::ProduceResponse>,
     /// So many places, from the head of the line on, are under way.
     sent: usize,
@@ -67,7 +69,7 @@ pub(crate) struct ProduceStream<T> {
     generation: Option<u64>,
     line: VecDeque<Place<T>>,
     /// Answers that were not fetched yet.
-    known: VecDeque<(T, Answer)>,
+    known: VecDeque<(Block, T, Answer)>,
     wire: Wire,
     /// Failures in a row.
     failed: u32,
@@ -94,7 +96,8 @@ impl<T> ProduceStream<T> {
         if let [entry] = block.entries.as_slice()
             && entry_size(entry) > MAX_ENTRY_BYTES
         {
-            return self.known.push_back((owners, Err(GaveUp::Final(too_long(entry)))));
+            let error = too_long(entry);
+            return self.known.push_back((block, owners, Err(GaveUp::Final(error))));
         }
         if let (true, Wire::Open(open)) = (self.line.is_empty(), &mut self.wire) {
             open.heard = Instant::now();
@@ -115,9 +118,9 @@ impl<T> ProduceStream<T> {
         self.failed = 0;
     }
 
-    /// The next answer, in the order of the line, but for blocks whose time is over. Waits for ever while nothing is in
-    /// line.
-    pub(crate) async fn next(&mut self) -> (T, Answer) {
+    /// The next answer with its block, in the order of the line, but for blocks whose time is over. Waits for ever while
+    /// nothing is in line.
+    pub(crate) async fn next(&mut self) -> (Block, T, Answer) {
         loop {
             if let Some(answer) = self.known.pop_front() {
                 return answer;
@@ -160,9 +163,10 @@ impl<T> ProduceStream<T> {
                 }
                 for place in self.line.range(open.sent..) {
                     let (queue, queue_generation) = (self.queue.clone(), self.generation);
-                    let (entries, session) = (place.block.entries.clone(), place.block.session.clone());
+                    let (entries, session) = (Arc::clone(&place.block.entries), place.block.session.clone());
+                    let head = v1::ProduceRequest { queue, queue_generation, entries: Vec::new(), session };
                     // What cannot be sent any more is learnt from the answers.
-                    let _ = open.requests.send(v1::ProduceRequest { queue, queue_generation, entries, session });
+                    let _ = open.requests.send(Outgoing { head, entries });
                     open.sent += 1;
                 }
                 let silent = open.heard.checked_add(self.client.retry_policy().try_limit);
@@ -187,9 +191,9 @@ impl<T> ProduceStream<T> {
             let place = self.line.front().filter(|_| open.sent > 0).ok_or_else(surplus)?;
             open.results.push(result);
             if open.results.len() == place.block.entries.len() {
-                let place = self.line.pop_front().expect("it was just looked at");
+                let Place { block, owners, .. } = self.line.pop_front().expect("it was just looked at");
                 open.sent -= 1;
-                self.known.push_back((place.owners, outcomes(std::mem::take(&mut open.results))));
+                self.known.push_back((block, owners, outcomes(std::mem::take(&mut open.results))));
             }
         }
         Ok(())
@@ -207,7 +211,7 @@ impl<T> ProduceStream<T> {
             Failure::Final(error) => {
                 self.wire = Wire::Closed(None);
                 let head = self.line.pop_front();
-                return self.known.extend(head.map(|head| (head.owners, Err(GaveUp::Final(error)))));
+                return self.known.extend(head.map(|head| (head.block, head.owners, Err(GaveUp::Final(error)))));
             }
             Failure::Unsent(text) => (text, 0),
             Failure::Unknown(text) => (text, under_way),
@@ -223,7 +227,7 @@ impl<T> ProduceStream<T> {
         for place in std::mem::take(&mut self.line) {
             if over(&place) {
                 let gave_up = place.unknown.map_or_else(|| GaveUp::Unsent(text.clone()), GaveUp::Unknown);
-                self.known.push_back((place.owners, Err(gave_up)));
+                self.known.push_back((place.block, place.owners, Err(gave_up)));
             } else {
                 self.line.push_back(place);
             }
@@ -235,11 +239,10 @@ impl<T> ProduceStream<T> {
 /// Opens a stream, within the time of one try.
 async fn open(client: Client) -> Result<Open, Status> {
     let (requests, blocks) = mpsc::unbounded_channel();
-    let mut messages = client.messages();
-    let opening = messages.produce(UnboundedReceiverStream::new(blocks));
+    let opening = wire::produce(client.stream_wire(), UnboundedReceiverStream::new(blocks));
     let limit = client.retry_policy().try_limit;
     let late = |_| Status::unavailable("the broker did not open a stream in time");
-    let answers = tokio::time::timeout(limit, opening).await.map_err(late)??.into_inner();
+    let answers = tokio::time::timeout(limit, opening).await.map_err(late)??;
     Ok(Open { requests, answers, sent: 0, results: Vec::new(), heard: Instant::now() })
 }
 

@@ -155,15 +155,15 @@ impl Session {
         let session = v1::SendSession { producer: self.name.clone(), epoch: self.epoch, first_number };
         let limit = self.client.retry_policy().time_limit;
         let limit = if limit.is_zero() { Limit::Once } else { Limit::Total(limit) };
-        let numbered = self.unanswered.range(self.in_line..self.in_line + entries).cloned().collect();
-        let block = Block { entries: numbered, session: Some(session), start: Start::now(), limit };
+        let numbered: Vec<_> = self.unanswered.range(self.in_line..self.in_line + entries).cloned().collect();
+        let block = Block { entries: numbered.into(), session: Some(session), start: Start::now(), limit };
         self.stream.push(block, entries);
         self.in_line += entries;
     }
 
     /// Waits for the answer to a block.
     pub(crate) async fn settle(&mut self) -> Settled {
-        let (entries, answer) = self.stream.next().await;
+        let (_, entries, answer) = self.stream.next().await;
         if self.stopped {
             // It left a gap. The broker's own word is waited for, so that no straggler meets its number later.
             let outcomes = answer.unwrap_or_default().into_iter().map(|outcome| outcome.map_err(|_| behind()));

@@ -2,6 +2,8 @@
 //! change without touching what is on disk ([`storage`]), and the other way round; the workers of clusters ([`emr`]) are
 //! none of the broker's business. Nothing else lives here.
 
+pub mod codec;
+
 /// The public gRPC API, `lockstep.v1`.
 pub mod v1 {
     #![allow(missing_docs, clippy::all)]

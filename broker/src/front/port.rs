@@ -118,6 +118,7 @@ pub(crate) async fn serve(
         .max_concurrent_streams(limits::GRPC_STREAMS)
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .max_frame_size(limits::HTTP2_FRAME)
         .http2_keepalive_interval(Some(Duration::from_millis(limits::GRPC_KEEPALIVE)))
         .http2_keepalive_timeout(Some(Duration::from_millis(limits::GRPC_KEEPALIVE_TIMEOUT)))
         .add_routes(Routes::from(routes))

@@ -31,7 +31,10 @@ use lockstep_engine::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
-pub(crate) use crate::metrics::{Kind, Reading, limited};
+pub(crate) use crate::{
+    identity::id_text,
+    metrics::{Kind, Reading, limited},
+};
 pub(crate) use admin::Drain;
 pub(crate) use attributes::is_message_text;
 pub use attributes::{AttributeValue, MessageAttribute, MessageAttributes, is_wanted};

@@ -2,13 +2,21 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use lockstep_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Error, delivery::instant, retry::Start};
+use crate::{
+    Error,
+    delivery::instant,
+    outcomes::{self, Outcomes},
+    retry::Start,
+    wire,
+};
 
 /// The most entries of a request (H1).
 const MAX_ENTRIES: usize = 1_000;
@@ -19,12 +27,14 @@ pub(crate) type Asks = mpsc::UnboundedSender<Ask>;
 /// What a driver is asked.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    /// A message was taken: another one may come.
-    Taken,
+    /// So many messages were taken: as many more may come.
+    Taken(u32),
     /// Somebody still wants messages, after an error.
     GoOn,
     /// Something is to be done with a delivery.
     Finish(Finish),
+    /// The same with many, in this order.
+    FinishAll(Vec<Finish>),
     /// Deliver no more, answer what was asked, and say so.
     Close(oneshot::Sender<()>),
 }
@@ -36,7 +46,7 @@ pub(crate) struct Finish {
     /// Seconds; unset: it is deleted.
     timeout: Option<u32>,
     asked: Start,
-    answer: oneshot::Sender<Result<Done, Error>>,
+    promise: Promise,
 }
 
 /// What was done with a delivery.
@@ -59,11 +69,23 @@ impl Done {
     }
 }
 
-type Asked = (Ask, oneshot::Receiver<Result<Done, Error>>);
+/// What is told of it.
+type Promise = outcomes::Promise<Result<Done, Error>>;
+/// What was asked, and where its answers come.
+type Asked = (Ask, Arc<Outcomes<Result<Done, Error>>>);
 
 impl Ask {
     pub(crate) fn to_delete(receipt_handle: String) -> Asked {
         Ask::to_finish(receipt_handle, None)
+    }
+
+    pub(crate) fn to_delete_all(receipt_handles: impl ExactSizeIterator<Item = String>) -> Asked {
+        let (outcomes, asked) = (Outcomes::of(receipt_handles.len()), Start::now());
+        let delete = |(receipt_handle, index)| {
+            let promise = Promise::new(&outcomes, index);
+            Finish { receipt_handle, timeout: None, asked, promise }
+        };
+        (Ask::FinishAll(receipt_handles.zip(0..).map(delete).collect()), outcomes)
     }
 
     pub(crate) fn to_change(receipt_handle: String, timeout: u32) -> Asked {
@@ -71,15 +93,9 @@ impl Ask {
     }
 
     fn to_finish(receipt_handle: String, timeout: Option<u32>) -> Asked {
-        let (answer, answered) = oneshot::channel();
-        (Ask::Finish(Finish { receipt_handle, timeout, asked: Start::now(), answer }), answered)
-    }
-}
-
-impl Finish {
-    fn answer(self, outcome: Result<Done, Error>) {
-        // Nobody may be waiting any more; the delivery's fate is the same.
-        let _ = self.answer.send(outcome);
+        let outcome = Outcomes::of(1);
+        let promise = Promise::new(&outcome, 0);
+        (Ask::Finish(Finish { receipt_handle, timeout, asked: Start::now(), promise }), outcome)
     }
 }
 
@@ -98,18 +114,14 @@ impl Request {
         self.deletes.len() + self.changes.len() < MAX_ENTRIES && (finish.timeout.is_some() || self.changes.is_empty())
     }
 
-    fn wire(&self) -> v1::ConsumeRequest {
+    fn wire(&self) -> Bytes {
         let change = |finish: &Finish| v1::VisibilityEntry {
             receipt_handle: finish.receipt_handle.clone(),
             visibility_timeout_seconds: finish.timeout.unwrap_or_default(),
         };
-        v1::ConsumeRequest {
-            start: None,
-            credit: 0,
-            tag: self.tag,
-            delete_handles: self.deletes.iter().map(|finish| finish.receipt_handle.clone()).collect(),
-            changes: self.changes.iter().map(change).collect(),
-        }
+        let changes = self.changes.iter().map(change).collect();
+        let request = v1::ConsumeRequest { tag: self.tag, changes, ..v1::ConsumeRequest::default() };
+        wire::consume_request(&request, self.deletes.iter().map(|finish| &finish.receipt_handle))
     }
 
     fn asked(&self) -> Option<Start> {
@@ -117,7 +129,8 @@ impl Request {
     }
 
     fn fail(self, error: &Error) {
-        self.deletes.into_iter().chain(self.changes).for_each(|finish| finish.answer(Err(error.clone())));
+        let finishes = self.deletes.into_iter().chain(self.changes);
+        Promise::tell_all(finishes.map(|finish| (finish.promise, Err(error.clone()))));
     }
 
     fn answer(self, answer: v1::ConsumeAnswer) {
@@ -136,8 +149,8 @@ impl Request {
             Some(v1::visibility_result::Outcome::Refused(refusal)) => Err(Error::from_refusal(refusal)),
             None => Err(Error::protocol("a VisibilityResult without an outcome")),
         });
-        deletes.into_iter().zip(deleted).for_each(|(finish, outcome)| finish.answer(outcome));
-        changes.into_iter().zip(changed).for_each(|(finish, outcome)| finish.answer(outcome));
+        Promise::tell_all(deletes.into_iter().map(|finish| finish.promise).zip(deleted));
+        Promise::tell_all(changes.into_iter().map(|finish| finish.promise).zip(changed));
     }
 }
 
@@ -166,7 +179,7 @@ impl Line {
     }
 
     /// What is to be sent now; it is under way then.
-    pub(crate) fn send(&mut self) -> Vec<v1::ConsumeRequest> {
+    pub(crate) fn send(&mut self) -> Vec<Bytes> {
         let requests = self.requests.range(self.under_way..).map(Request::wire).collect();
         self.under_way = self.requests.len();
         requests

@@ -32,14 +32,14 @@ impl Credit {
         self.left = self.left.saturating_sub(messages.into());
     }
 
-    pub(super) fn taken(&mut self) {
-        self.waiting = self.waiting.saturating_sub(1);
+    pub(super) fn taken(&mut self, messages: u32) {
+        self.waiting = self.waiting.saturating_sub(messages);
     }
 
     /// What to grant now: nothing, unless it is worth a request.
     pub(super) fn more(&mut self) -> u32 {
         let room = self.room();
-        let worth = (self.ahead / 4).max(1);
+        let worth = worth(self.ahead);
         if room < worth && (room == 0 || self.granted + self.waiting > 0) {
             return 0;
         }
@@ -53,6 +53,11 @@ impl Credit {
     }
 }
 
+/// How many taken messages of so many ahead are worth a word.
+pub(super) fn worth(ahead: u32) -> u32 {
+    (ahead / 4).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,9 +68,9 @@ mod tests {
         assert_eq!(credit.anew(), 8);
         credit.delivered(5);
         assert_eq!(credit.more(), 0, "three are granted, five wait");
-        credit.taken();
+        credit.taken(1);
         assert_eq!(credit.more(), 0, "not worth a request yet");
-        credit.taken();
+        credit.taken(1);
         assert_eq!(credit.more(), 2);
         assert_eq!(credit.anew(), 5, "on a new connection: all but the three that wait");
     }
@@ -75,11 +80,11 @@ mod tests {
         let mut credit = Credit::new(4, 6);
         assert_eq!(credit.anew(), 4);
         credit.delivered(4);
-        (0..4).for_each(|_| credit.taken());
+        credit.taken(4);
         assert_eq!(credit.more(), 2);
         assert_eq!(credit.anew(), 2, "what was lost on the way does not count");
         credit.delivered(2);
-        (0..2).for_each(|_| credit.taken());
+        credit.taken(2);
         assert_eq!((credit.more(), credit.anew()), (0, 0));
     }
 }

@@ -3,19 +3,18 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
-use tokio::sync::oneshot::{self, error::TryRecvError};
-
 use super::Done;
-use crate::{Deleted, Error};
+use crate::{Deleted, Error, outcomes::Outcomes};
 
 /// A delete that is under way; a future of what [`Delivery::delete`](crate::Delivery::delete) answers. Dropping it
 /// changes nothing for the message.
 #[derive(Debug)]
 pub struct Deleting {
-    pub(super) answer: oneshot::Receiver<Result<Done, Error>>,
+    pub(super) answer: Arc<Outcomes<Result<Done, Error>>>,
 }
 
 impl Deleting {
@@ -24,10 +23,9 @@ impl Deleting {
     /// # Errors
     /// As the future.
     pub fn try_answer(&mut self) -> Option<Result<Deleted, Error>> {
-        match self.answer.try_recv() {
-            Ok(done) => Some(deleted(Some(done))),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Closed) => Some(deleted(None)),
+        match self.answer.poll_one(0, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => Some(deleted(done)),
+            Poll::Pending => None,
         }
     }
 }
@@ -37,8 +35,8 @@ impl Deleting {
 impl Future for Deleting {
     type Output = Result<Deleted, Error>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(deleted(ready!(Pin::new(&mut self.answer).poll(context)).ok()))
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.answer.poll_one(0, context).map(deleted)
     }
 }
 

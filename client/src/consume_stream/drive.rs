@@ -1,8 +1,9 @@
 //! The task behind a `ConsumeStream`: it keeps a connection, grants credit as messages are taken, and asks what has no
 //! answer again when the connection breaks. It ends when nobody can take messages any more.
 
-use std::time::Duration;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use lockstep_proto::v1;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -17,14 +18,18 @@ use super::{
 };
 use crate::{
     Client, Delivery, Error,
+    delivery::Source,
     error::Failure,
     retry::{GaveUp, SHORTEST_TRY, Start, within},
+    wire,
 };
 
 /// A connection that lasted so long was a good one, though nothing came on it.
 const GOOD: Duration = Duration::from_secs(1);
 
-type Deliveries = mpsc::UnboundedSender<Result<Delivery, Error>>;
+/// What came together, or why nothing comes.
+pub(super) type Came = Result<VecDeque<Delivery>, Error>;
+type Deliveries = mpsc::UnboundedSender<Came>;
 
 /// Starts a driver; where its deliveries come.
 pub(super) fn start(
@@ -33,10 +38,11 @@ pub(super) fn start(
     credit: Credit,
     asks: mpsc::WeakUnboundedSender<Ask>,
     asked: mpsc::UnboundedReceiver<Ask>,
-) -> mpsc::UnboundedReceiver<Result<Delivery, Error>> {
+) -> mpsc::UnboundedReceiver<Came> {
     let (deliveries, taken) = mpsc::unbounded_channel();
     let (line, waiting) = (Line::default(), false);
-    let driver = Driver { client, start, asks, asked, deliveries, line, credit, waiting, closing: None };
+    let source = Source::new(client.clone(), start.queue.clone(), Some(asks));
+    let driver = Driver { client, start, source, asked, deliveries, line, credit, waiting, closing: None };
     tokio::spawn(driver.run());
     taken
 }
@@ -44,8 +50,8 @@ pub(super) fn start(
 struct Driver {
     client: Client,
     start: v1::ConsumeStart,
-    /// For the deliveries; weak, so that this end does not keep itself open.
-    asks: mpsc::WeakUnboundedSender<Ask>,
+    /// Of the deliveries; its way back here is weak, so that this end does not keep itself open.
+    source: Arc<Source>,
     asked: mpsc::UnboundedReceiver<Ask>,
     deliveries: Deliveries,
     line: Line,
@@ -64,7 +70,7 @@ enum End {
     Broken(Failure),
 }
 
-type Connection = (mpsc::UnboundedSender<v1::ConsumeRequest>, Streaming<v1::ConsumeResponse>);
+type Connection = (mpsc::UnboundedSender<Bytes>, Streaming<v1::ConsumeResponse>);
 
 impl Driver {
     async fn run(mut self) {
@@ -128,9 +134,10 @@ impl Driver {
     /// Takes what is asked; false when the stream shall end.
     fn take(&mut self, ask: Ask) -> bool {
         match ask {
-            Ask::Taken => self.credit.taken(),
+            Ask::Taken(messages) => self.credit.taken(messages),
             Ask::GoOn => self.waiting = false,
             Ask::Finish(finish) => self.line.push(finish),
+            Ask::FinishAll(finishes) => finishes.into_iter().for_each(|finish| self.line.push(finish)),
             Ask::Close(closing) => self.closing = Some(closing),
         }
         self.closing.is_none()
@@ -138,19 +145,18 @@ impl Driver {
 
     async fn open(&mut self) -> Result<Connection, End> {
         let (requests, said) = mpsc::unbounded_channel();
-        let mut messages = self.client.messages();
-        let opening = messages.consume(UnboundedReceiverStream::new(said));
+        let opening = wire::consume(self.client.stream_wire(), UnboundedReceiverStream::new(said));
         let until = Instant::now().checked_add(self.client.retry_policy().try_limit);
         let late = || Status::unavailable("the broker did not open a stream in time");
         let opened = tokio::select! {
             () = self.deliveries.closed() => return Err(End::Gone),
             opened = within(until, opening) => opened,
         };
-        let answers = opened.ok_or_else(late).flatten().map_err(|status| End::Broken(status.into()))?.into_inner();
+        let answers = opened.ok_or_else(late).flatten().map_err(|status| End::Broken(status.into()))?;
         let start = Some(self.start.clone());
         let first = v1::ConsumeRequest { start, credit: self.credit.anew(), ..v1::ConsumeRequest::default() };
         // What cannot be sent any more is learnt from the answers.
-        let _ = requests.send(first);
+        let _ = requests.send(wire::consume_request(&first, [].iter()));
         Ok((requests, answers))
     }
 
@@ -168,7 +174,7 @@ impl Driver {
             if let Some(open) = &requests {
                 let credit = if self.closing.is_some() { 0 } else { self.credit.more() };
                 let grant = v1::ConsumeRequest { credit, ..v1::ConsumeRequest::default() };
-                let grant = (credit > 0).then_some(grant);
+                let grant = (credit > 0).then(|| wire::consume_request(&grant, [].iter()));
                 for request in grant.into_iter().chain(self.line.send()) {
                     let _ = open.send(request);
                 }
@@ -219,11 +225,11 @@ impl Driver {
     }
 
     fn heard(&mut self, response: v1::ConsumeResponse) -> bool {
-        self.credit.delivered(response.deliveries.len());
-        for read in response.deliveries {
-            let delivery = Delivery::new(self.client.clone(), self.start.queue.clone(), read);
+        if !response.deliveries.is_empty() {
+            self.credit.delivered(response.deliveries.len());
+            let came = response.deliveries.into_iter().map(|read| Delivery::new(&self.source, read)).collect();
             // A consumer that is gone is noticed in the next turn.
-            let _ = self.deliveries.send(Ok(delivery.over(self.asks.clone())));
+            let _ = self.deliveries.send(Ok(came));
         }
         response.answers.into_iter().all(|answer| self.line.answer(answer))
     }

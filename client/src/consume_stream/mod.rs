@@ -6,14 +6,17 @@ mod credit;
 mod deleting;
 mod drive;
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use lockstep_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::ask::{Ask, Asks, Done};
-use self::credit::Credit;
 pub use self::deleting::Deleting;
+use self::{
+    credit::{Credit, worth},
+    drive::Came,
+};
 use crate::{
     Client, Error,
     delivery::{Deleted, Delivery},
@@ -38,7 +41,12 @@ const MAX_ENTRIES: usize = 1_000;
 pub struct ConsumeStream {
     client: Client,
     queue: String,
-    deliveries: mpsc::UnboundedReceiver<Result<Delivery, Error>>,
+    deliveries: mpsc::UnboundedReceiver<Came>,
+    /// What came and was not taken.
+    here: VecDeque<Delivery>,
+    /// Taken, and not said yet; said when it is worth a word.
+    taken: u32,
+    worth: u32,
     asks: Asks,
     /// The last answer was an error: the driver waits to be told that somebody still wants messages.
     failed: bool,
@@ -49,9 +57,9 @@ impl ConsumeStream {
         let (asks, asked) = mpsc::unbounded_channel();
         let start =
             v1::ConsumeStart { queue: queue.clone(), queue_generation: None, visibility_timeout_seconds: visibility };
-        let deliveries =
-            drive::start(client.clone(), start, Credit::new(ahead.clamp(1, 10_000), left), asks.downgrade(), asked);
-        ConsumeStream { client, queue, deliveries, asks, failed: false }
+        let (ahead, here) = (ahead.clamp(1, 10_000), VecDeque::new());
+        let deliveries = drive::start(client.clone(), start, Credit::new(ahead, left), asks.downgrade(), asked);
+        ConsumeStream { client, queue, deliveries, here, taken: 0, worth: worth(ahead), asks, failed: false }
     }
 
     /// The next message, however long it takes to come. Dropping the future loses nothing.
@@ -64,9 +72,14 @@ impl ConsumeStream {
         if std::mem::take(&mut self.failed) {
             self.say(Ask::GoOn);
         }
-        let ended = || Error::Unavailable { message: "the runtime of the consumer ended".to_owned() };
-        let delivery = self.deliveries.recv().await.unwrap_or_else(|| Err(ended()));
-        self.taken(delivery)
+        loop {
+            if let Some(delivery) = self.take() {
+                return Ok(delivery);
+            }
+            let ended = || Error::Unavailable { message: "the runtime of the consumer ended".to_owned() };
+            let came = self.deliveries.recv().await.unwrap_or_else(|| Err(ended()));
+            self.came(came)?;
+        }
     }
 
     /// The next message, if it is there already.
@@ -74,14 +87,29 @@ impl ConsumeStream {
     /// # Errors
     /// As [`ConsumeStream::next`].
     pub fn try_next(&mut self) -> Option<Result<Delivery, Error>> {
-        let delivery = self.deliveries.try_recv().ok()?;
-        Some(self.taken(delivery))
+        if let Some(delivery) = self.take() {
+            return Some(Ok(delivery));
+        }
+        let came = self.deliveries.try_recv().ok()?;
+        match self.came(came) {
+            Ok(()) => self.take().map(Ok),
+            Err(error) => Some(Err(error)),
+        }
     }
 
-    fn taken(&mut self, delivery: Result<Delivery, Error>) -> Result<Delivery, Error> {
-        self.failed = delivery.is_err();
-        if delivery.is_ok() {
-            self.say(Ask::Taken);
+    fn came(&mut self, came: Came) -> Result<(), Error> {
+        self.failed = came.is_err();
+        self.here = came?;
+        Ok(())
+    }
+
+    /// One of those that are here. What was taken is said when it is worth a word, or when no more is here.
+    fn take(&mut self) -> Option<Delivery> {
+        let delivery = self.here.pop_front();
+        self.taken += u32::from(delivery.is_some());
+        if self.taken >= if delivery.is_some() { self.worth } else { 1 } {
+            let taken = std::mem::take(&mut self.taken);
+            self.say(Ask::Taken(taken));
         }
         delivery
     }
@@ -95,12 +123,14 @@ impl ConsumeStream {
     /// matter. One result for each, in order; as [`Delivery::delete`].
     pub async fn delete_all(&self, deliveries: &[Delivery]) -> Vec<Result<Deleted, Error>> {
         // All are asked before any is waited for.
-        let asked: Vec<_> = deliveries.iter().map(|delivery| self.ask_to_delete(delivery)).collect();
+        let handles = deliveries.iter().map(|delivery| delivery.receipt_handle.clone());
+        let (ask, outcomes) = Ask::to_delete_all(handles);
+        self.say(ask);
         let mut results = Vec::with_capacity(deliveries.len());
-        for (delivery, answer) in deliveries.iter().zip(asked) {
-            results.push(match answer.await {
-                Ok(outcome) => outcome.map(|done| Deleted { already_gone: done.already_gone() }),
-                Err(_) => self.client.delete(&self.queue, &delivery.receipt_handle).await,
+        for (delivery, outcome) in deliveries.iter().zip(outcomes.all().await) {
+            results.push(match outcome {
+                Some(outcome) => outcome.map(|done| Deleted { already_gone: done.already_gone() }),
+                None => self.client.delete(&self.queue, &delivery.receipt_handle).await,
             });
         }
         results
@@ -110,13 +140,9 @@ impl ConsumeStream {
     /// callers that finish message by message and still keep many under way; what is asked while the line is busy shares
     /// requests, in the order of the asking.
     pub fn start_delete(&self, delivery: &Delivery) -> Deleting {
-        Deleting { answer: self.ask_to_delete(delivery) }
-    }
-
-    fn ask_to_delete(&self, delivery: &Delivery) -> oneshot::Receiver<Result<Done, Error>> {
         let (ask, answer) = Ask::to_delete(delivery.receipt_handle.clone());
         self.say(ask);
-        answer
+        Deleting { answer }
     }
 
     /// Ends the stream: no more is delivered, everything that was asked is answered, and what was delivered and not
@@ -129,9 +155,9 @@ impl ConsumeStream {
         self.say(Ask::Close(ended));
         // A driver that is gone has nothing more to say.
         let _ = tokio::time::timeout(self.client.retry_policy().try_limit.min(LONGEST_CLOSE), end).await;
-        let mut handles = Vec::new();
-        while let Ok(delivery) = self.deliveries.try_recv() {
-            handles.extend(delivery.map(|delivery| delivery.receipt_handle));
+        let mut handles: Vec<_> = self.here.drain(..).map(|delivery| delivery.receipt_handle).collect();
+        while let Ok(came) = self.deliveries.try_recv() {
+            handles.extend(came.into_iter().flatten().map(|delivery| delivery.receipt_handle));
         }
         for part in handles.chunks(MAX_ENTRIES) {
             let back =

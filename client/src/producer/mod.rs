@@ -1,23 +1,27 @@
 //! Sending in order, each message once: keys fixed before the first try, one unanswered block a group, groups in
 //! parallel over one stream. This file is what a caller sees; the order is kept in `lanes`, the blocks are sent in `post`.
 
+mod ids;
 mod lanes;
 mod post;
+mod run;
 mod ticket;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    future::poll_fn,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use tokio::sync::{Notify, OnceCell, Semaphore, oneshot};
-use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
-use uuid::Uuid;
+use lockstep_proto::v1;
+use tokio::sync::{Notify, OnceCell, Semaphore};
+use tokio_stream::Stream;
 
 pub use self::ticket::Ticket;
 use self::{
-    lanes::{Entry, Lanes, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES},
-    ticket::Room,
+    ids::Ids,
+    lanes::{Entry, Lanes, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Place},
+    ticket::{Outcomes, Promise, told},
 };
 use crate::{
     Client, Error, Session,
@@ -25,10 +29,8 @@ use crate::{
     produce_stream::ProduceStream,
 };
 
-/// What a waiting message costs beside its bytes: its place in the queue, its answer's channel.
+/// What a waiting message costs beside its bytes: its places in line and among the outcomes.
 const ENTRY_OVERHEAD: usize = 256;
-/// How many results [`Producer::send_all`] lets run ahead of its reader.
-const MAX_AHEAD: usize = 8 * MAX_BATCH_ENTRIES;
 
 /// Options of a [`Producer`]; see [`Client::producer`].
 #[derive(Clone, Debug)]
@@ -110,11 +112,11 @@ impl ProducerBuilder {
     /// The producer. Nothing is asked of the broker before the first send.
     #[must_use]
     pub fn build(self) -> Producer {
-        let lanes = Mutex::new(Lanes::new(self.max_blocks));
-        let room = Arc::new(Semaphore::new(self.buffer_bytes));
+        let (lanes, ids) = (Mutex::new(Lanes::new(self.max_blocks)), Ids::new());
+        let room = Semaphore::new(self.buffer_bytes);
         let stream = ProduceStream::new(self.client.clone(), self.queue.clone(), self.generation);
         let (stream, more, window) = (tokio::sync::Mutex::new(stream), Notify::new(), OnceCell::new());
-        Producer { shared: Arc::new(Shared { options: self, lanes, room, stream, more, window }) }
+        Producer { shared: Arc::new(Shared { options: self, ids, lanes, room, stream, more, window }) }
     }
 }
 
@@ -122,10 +124,12 @@ impl ProducerBuilder {
 #[derive(Debug)]
 struct Shared {
     options: ProducerBuilder,
+    ids: Ids,
     lanes: Mutex<Lanes>,
-    room: Arc<Semaphore>,
+    /// Taken by what is put in line, given back by `in_line` when it is answered.
+    room: Semaphore,
     /// Held by the task that drives it.
-    stream: tokio::sync::Mutex<ProduceStream<Vec<Entry>>>,
+    stream: tokio::sync::Mutex<ProduceStream<Vec<Place>>>,
     /// Tells that task that there are messages in line.
     more: Notify,
     /// The queue's deduplication window, read once, before the first send.
@@ -133,8 +137,16 @@ struct Shared {
 }
 
 impl Shared {
-    fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().expect("no code panics while it holds the lanes")
+    /// Does something with the lines, and gives back the room of what was answered by it.
+    fn in_line<T>(&self, change: impl FnOnce(&mut Lanes) -> T) -> T {
+        let (done, freed) = {
+            let mut lanes = self.lanes.lock().expect("no code panics while it holds the lanes");
+            (change(&mut lanes), lanes.freed())
+        };
+        if freed > 0 {
+            self.room.add_permits(freed);
+        }
+        done
     }
 
     /// The key of a message that names none.
@@ -143,7 +155,7 @@ impl Shared {
         if !self.options.queue.ends_with(".fifo") {
             return String::new();
         }
-        if self.options.content_based { content_id(body) } else { Uuid::new_v4().to_string() }
+        if self.options.content_based { content_id(body) } else { self.ids.next() }
     }
 }
 
@@ -185,14 +197,16 @@ impl Producer {
     ///
     /// After each of them the group is stopped.
     pub async fn send(&self, message: Message) -> Result<Sent, Error> {
-        self.enqueue(message).await.await
+        let outcomes = self.put(vec![self.entry(message)]).await;
+        told(poll_fn(|context| outcomes.poll_one(0, context)).await)
     }
 
     /// Waits for room and puts a message in its group's line; its place there is fixed when this returns. The
     /// [`Ticket`] tells its outcome, and the message is sent whether or not anybody waits for it.
     pub async fn enqueue(&self, message: Message) -> Ticket {
-        let mut tickets = self.enqueue_together(vec![message]).await;
-        tickets.pop().expect("one message has one ticket")
+        let entry = self.entry(message);
+        let deduplication_id = entry.message_deduplication_id.clone();
+        Ticket { deduplication_id, outcomes: self.put(vec![entry]).await }
     }
 
     /// Sends many messages in as few blocks as the limits and the groups' order allow, and waits for all outcomes: one
@@ -200,23 +214,23 @@ impl Producer {
     ///
     /// A refused message stops its group only; outcomes are as for [`Producer::send`].
     pub async fn send_batch(&self, messages: Vec<Message>) -> Vec<Result<Sent, Error>> {
-        let mut tickets = Vec::with_capacity(messages.len());
-        let mut messages = messages.into_iter().peekable();
-        while messages.peek().is_some() {
-            let (mut together, mut size) = (Vec::new(), 0);
-            while let Some(message) = messages.next_if(|message| {
-                size += message.body().len();
+        let (count, mut parts) = (messages.len(), Vec::new());
+        let mut entries = messages.into_iter().map(|message| self.entry(message)).peekable();
+        while entries.peek().is_some() {
+            let (mut together, mut size) = (Vec::with_capacity(entries.len().min(MAX_BATCH_ENTRIES)), 0);
+            while let Some(entry) = entries.next_if(|entry| {
+                size += entry_size(entry);
                 together.is_empty() || (together.len() < MAX_BATCH_ENTRIES && size <= MAX_BATCH_BYTES)
             }) {
-                together.push(message);
+                together.push(entry);
             }
-            tickets.extend(self.enqueue_together(together).await);
+            parts.push(self.put(together).await);
         }
-        let mut outcomes = Vec::with_capacity(tickets.len());
-        for ticket in tickets {
-            outcomes.push(ticket.await);
+        let mut all = Vec::with_capacity(count);
+        for part in parts {
+            all.extend(part.all().await.into_iter().map(told));
         }
-        outcomes
+        all
     }
 
     /// Sends a stream of messages (an iterator: `tokio_stream::iter`) and answers their outcomes in order, running
@@ -228,55 +242,53 @@ impl Producer {
     where
         S: Stream<Item = Message> + Send + 'static,
     {
-        let (tickets, outcomes) = tokio::sync::mpsc::channel::<Ticket>(MAX_AHEAD);
-        let producer = self.clone();
-        tokio::spawn(async move {
-            let mut messages = std::pin::pin!(messages);
-            // Room in the channel comes first, so that no message is taken that nobody will hear of.
-            while let Ok(place) = tickets.reserve().await {
-                let message = tokio::select! {
-                    biased;
-                    () = tickets.closed() => break,
-                    message = messages.next() => message,
-                };
-                let Some(message) = message else { break };
-                place.send(producer.enqueue(message).await);
-            }
-        });
-        ReceiverStream::new(outcomes).then(|ticket| ticket)
+        run::start(self.clone(), messages)
     }
 
     /// Lets a stopped group go on with the messages sent from now on; false when it was not stopped. Decide first what
     /// becomes of the message it stopped at: sent again it must go first, with the same id if its outcome is unknown.
     pub fn resume_group(&self, group: &str) -> bool {
-        self.shared.lanes().resume(group)
+        self.shared.in_line(|lanes| lanes.resume(group))
     }
 
     /// The groups that stopped at a message that was not accepted, in no particular order.
     #[must_use]
     pub fn stopped_groups(&self) -> Vec<String> {
-        self.shared.lanes().stopped()
+        self.shared.in_line(|lanes| lanes.stopped())
+    }
+
+    /// The wire form of a message, with the key that it has from now on.
+    fn entry(&self, message: Message) -> v1::SendEntry {
+        message.into_entry(|body| self.shared.key(body))
     }
 
     /// Takes room for all of them, puts them in line in one step, and sees that they are sent.
-    async fn enqueue_together(&self, messages: Vec<Message>) -> Vec<Ticket> {
+    async fn put(&self, entries: Vec<v1::SendEntry>) -> Arc<Outcomes> {
         let shared = &self.shared;
-        let entries: Vec<_> = messages.into_iter().map(|message| message.into_entry(|body| shared.key(body))).collect();
-        let cost = entries.iter().map(|entry| entry_size(entry) + ENTRY_OVERHEAD).sum::<usize>();
-        let cost = u32::try_from(cost.min(shared.options.buffer_bytes)).expect("the buffer is at most 1 GiB");
+        let cost = entries.iter().map(cost).sum::<usize>().min(shared.options.buffer_bytes);
         // The semaphore is fair: who asked first is let in first, and nothing is awaited between here and the line.
-        let room = shared.room.clone().acquire_many_owned(cost).await.expect("the semaphore is never closed");
-        let mut room = Room::of(room, entries.len());
-        let mut tickets = Vec::with_capacity(entries.len());
-        {
-            let mut lanes = shared.lanes();
-            for wire in entries {
-                let (answer, outcome) = oneshot::channel();
-                tickets.push(Ticket { deduplication_id: wire.message_deduplication_id.clone(), outcome });
-                lanes.push(Entry::new(wire, answer, room.share()));
+        let room = shared.room.acquire_many(u32::try_from(cost).expect("the buffer is at most 1 GiB")).await;
+        room.expect("the semaphore is never closed").forget();
+        let outcomes = Outcomes::of(entries.len());
+        let drive = shared.in_line(|lanes| {
+            let mut left = cost;
+            for (wire, index) in entries.into_iter().zip(0..) {
+                let room = self::cost(&wire).min(left);
+                left -= room;
+                lanes.push(Entry::new(wire, Promise::new(&outcomes, index), room));
             }
+            lanes.drive()
+        });
+        if drive {
+            post::start(shared);
+        } else {
+            shared.more.notify_one();
         }
-        post::start(shared);
-        tickets
+        outcomes
     }
+}
+
+/// What a message takes of the buffer.
+fn cost(entry: &v1::SendEntry) -> usize {
+    entry_size(entry) + ENTRY_OVERHEAD
 }

@@ -3,10 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use lockstep_proto::v1;
 use tokio::sync::MutexGuard;
 use tonic::Code;
 
-use super::{Shared, lanes::Entry};
+use super::{Shared, lanes::Place};
 use crate::{
     Error,
     produce_stream::{Answer, Block, ProduceStream},
@@ -21,38 +22,35 @@ const SAFETY: Duration = Duration::from_secs(30);
 /// Sees that what is in line is sent, by a task that ends when nothing is: so a message in line is sent, whoever still
 /// waits for it.
 pub(super) fn start(shared: &Arc<Shared>) {
-    if !shared.lanes().drive() {
-        return shared.more.notify_one();
-    }
     let shared = shared.clone();
     tokio::spawn(async move {
         let mut stream = shared.stream.lock().await;
         loop {
             push_what_may_go(&shared, &mut stream).await;
-            if stream.is_empty() && shared.lanes().rest() {
+            if stream.is_empty() && shared.in_line(|lanes| lanes.rest()) {
                 return;
             }
             tokio::select! {
-                (block, answer) = stream.next() => answered(&shared, block, answer),
+                (block, places, answer) = stream.next() => answered(&shared, block, places, answer),
                 () = shared.more.notified() => {}
             }
         }
     });
 }
 
-type Stream<'a> = MutexGuard<'a, ProduceStream<Vec<Entry>>>;
+type Stream<'a> = MutexGuard<'a, ProduceStream<Vec<Place>>>;
 
 async fn push_what_may_go(shared: &Shared, stream: &mut Stream<'_>) {
-    loop {
-        let Some(mut entries) = shared.lanes().next_block() else { return };
+    while let Some((wires, mut places)) = shared.in_line(|lanes| lanes.next_block()) {
         match window(shared).await {
             Ok(window) => {
-                let block = tried(&mut entries, limit(shared, window).0);
-                stream.push(block, entries);
+                let start = tried(&mut places);
+                let block = Block { entries: Arc::new(wires), session: None, start, limit: limit(shared, window).0 };
+                stream.push(block, places);
             }
             Err(error) => {
-                let outcomes = vec![Err(error); entries.len()];
-                shared.lanes().answered(entries, outcomes);
+                let outcomes = vec![Err(error); places.len()];
+                shared.in_line(|lanes| lanes.answered(places, outcomes));
             }
         }
     }
@@ -65,30 +63,31 @@ fn limit(shared: &Shared, window: Duration) -> (Limit, bool) {
     (Limit::Total(safe.min(patience)), safe <= patience)
 }
 
-fn tried(entries: &mut [Entry], limit: Limit) -> Block {
+/// The time of a block is the time of its oldest entry: one that was turned away before has been under way longer.
+fn tried(places: &mut [Place]) -> Start {
     let now = Start::now();
-    // The time of a block is the time of its oldest entry: one that was turned away before has been under way longer.
-    let start = entries.iter().filter_map(|entry| entry.first_try).max_by_key(Start::elapsed).unwrap_or(now);
-    entries.iter_mut().for_each(|entry| _ = entry.first_try.get_or_insert(now));
-    Block { entries: entries.iter().map(|entry| entry.wire.clone()).collect(), session: None, start, limit }
+    let start = places.iter().filter_map(|place| place.first_try).max_by_key(Start::elapsed).unwrap_or(now);
+    places.iter_mut().for_each(|place| _ = place.first_try.get_or_insert(now));
+    start
 }
 
-fn answered(shared: &Shared, block: Vec<Entry>, answer: Answer) {
+fn answered(shared: &Shared, block: Block, places: Vec<Place>, answer: Answer) {
     let outcomes = match answer {
         Ok(outcomes) => outcomes,
         // One bad entry may have turned away its neighbours, which other tasks sent: each is asked again by itself.
         // Nothing was accepted, and the keys stay.
-        Err(GaveUp::Final(Error::Refused { code: Some(Code::InvalidArgument), .. })) if block.len() > 1 => {
-            return shared.lanes().turned_away(block);
+        Err(GaveUp::Final(Error::Refused { code: Some(Code::InvalidArgument), .. })) if places.len() > 1 => {
+            let wires = Arc::unwrap_or_clone(block.entries);
+            return shared.in_line(|lanes| lanes.turned_away(wires, places));
         }
         Err(GaveUp::Unknown(message)) if let Some(window) = window_that_ended(shared) => {
-            block.iter().map(|entry| Err(outcome_unknown(entry, window, &message))).collect()
+            block.entries.iter().map(|entry| Err(outcome_unknown(entry, window, &message))).collect()
         }
         Err(gave_up @ (GaveUp::Final(_) | GaveUp::Unknown(_) | GaveUp::Unsent(_))) => {
-            vec![Err(shared.options.client.error(gave_up)); block.len()]
+            vec![Err(shared.options.client.error(gave_up)); places.len()]
         }
     };
-    shared.lanes().answered(block, outcomes);
+    shared.in_line(|lanes| lanes.answered(places, outcomes));
 }
 
 /// The window that the broker would soon forget a block's keys by, where that and no impatience ends the tries (H11).
@@ -96,10 +95,10 @@ fn window_that_ended(shared: &Shared) -> Option<Duration> {
     shared.window.get().copied().filter(|window| limit(shared, *window).1)
 }
 
-fn outcome_unknown(entry: &Entry, window: Duration, message: &str) -> Error {
+fn outcome_unknown(entry: &v1::SendEntry, window: Duration, message: &str) -> Error {
     Error::OutcomeUnknown {
-        group: entry.wire.message_group_id.clone(),
-        deduplication_id: entry.wire.message_deduplication_id.clone(),
+        group: entry.message_group_id.clone(),
+        deduplication_id: entry.message_deduplication_id.clone(),
         window,
         message: message.to_owned(),
     }

@@ -8,7 +8,8 @@ use lockstep_engine::{
 use lockstep_proto::v1;
 
 use crate::handle::{
-    AttributeValue, ClaimedBody, Delivery, Handle, MessageAttribute, MessageAttributes, Peeked, ReadValue, is_wanted,
+    AttributeValue, ClaimedBody, Delivery, Handle, MessageAttribute, MessageAttributes, Peeked, ReadValue, id_text,
+    is_wanted,
 };
 
 fn seconds(milliseconds: u64) -> u32 {
@@ -97,7 +98,7 @@ fn source(origin: Option<&Origin>) -> String {
 /// The number is shown of a FIFO queue's message alone (S12).
 pub(super) fn accepted(handle: &Handle, accepted: &Accepted, fifo: bool) -> v1::Accepted {
     v1::Accepted {
-        message_id: handle.message_id(accepted.generation, accepted.sequence).to_string(),
+        message_id: id_text(handle.message_id(accepted.generation, accepted.sequence)),
         sequence_number: if fifo { accepted.sequence.0 } else { 0 },
         duplicate: accepted.duplicate,
     }
@@ -119,7 +120,7 @@ fn attributes_of(attributes: &MessageAttributes, wanted: &[String]) -> Vec<v1::M
 pub(super) fn delivery(delivery: Delivery, wanted: &[String]) -> v1::Delivery {
     let delivered = delivery.delivered;
     v1::Delivery {
-        message_id: delivery.message_id.to_string(),
+        message_id: id_text(delivery.message_id),
         message_group_id: delivery.place.0,
         message_deduplication_id: delivery.deduplication_id,
         sequence_number: delivery.place.1.unwrap_or_default().0,
@@ -147,7 +148,7 @@ pub(super) fn peeked(message: Peeked) -> v1::PeekedMessage {
         MessageState::Claimed(reader) => (v1::MessageState::Claimed, None, reader.to_string()),
     };
     v1::PeekedMessage {
-        message_id: message.message_id.to_string(),
+        message_id: id_text(message.message_id),
         message_group_id: message.group,
         message_deduplication_id: message.deduplication_id,
         sequence_number: peeked.sequence.0,
@@ -208,7 +209,7 @@ pub(super) fn value(value: ReadValue) -> v1::StoredValue {
 pub(super) fn claimed_message(message: ClaimedBody) -> v1::ClaimedMessage {
     let claimed = message.claimed;
     v1::ClaimedMessage {
-        message_id: message.message_id.to_string(),
+        message_id: id_text(message.message_id),
         message_group_id: claimed.group.to_string(),
         message_deduplication_id: message.deduplication_id,
         sequence_number: claimed.sequence.0,

@@ -1,31 +1,39 @@
 //! What a block may hold, and what the others wait for: the line's order without anything being sent.
 
-use tokio::sync::oneshot::Receiver;
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
-use super::*;
+use super::{super::ticket::Outcomes, *};
 
-type Outcome = Receiver<Result<Sent, Error>>;
-
-fn push(lanes: &mut Lanes, group: &str, id: &str, body: usize) -> Outcome {
-    let (answer, outcome) = oneshot::channel();
+fn push(lanes: &mut Lanes, group: &str, id: &str, body: usize) -> Arc<Outcomes> {
+    let outcome = Outcomes::of(1);
     let wire = v1::SendEntry {
         message_group_id: group.to_owned(),
         message_deduplication_id: id.to_owned(),
         body: vec![b'x'; body].into(),
         ..v1::SendEntry::default()
     };
-    lanes.push(Entry::new(wire, answer, None));
+    lanes.push(Entry::new(wire, Promise::new(&outcome, 0), body));
     outcome
 }
 
-fn ids(block: &[Entry]) -> Vec<&str> {
-    block.iter().map(|entry| entry.wire.message_deduplication_id.as_str()).collect()
+fn told(outcome: &Outcomes) -> Option<Result<Sent, Error>> {
+    match outcome.poll_one(0, &mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(super::super::ticket::told(outcome)),
+        Poll::Pending => None,
+    }
 }
 
-fn accept(lanes: &mut Lanes, block: Vec<Entry>) {
+fn ids((wires, _): &Block) -> Vec<&str> {
+    wires.iter().map(|wire| wire.message_deduplication_id.as_str()).collect()
+}
+
+fn accept(lanes: &mut Lanes, (_, places): Block) {
     let sent = |_| Ok(Sent { message_id: String::new(), sequence_number: 1, duplicate: false });
-    let outcomes = block.iter().map(sent).collect();
-    lanes.answered(block, outcomes);
+    let outcomes = places.iter().map(sent).collect();
+    lanes.answered(places, outcomes);
 }
 
 fn refused() -> Error {
@@ -88,14 +96,16 @@ fn no_more_blocks_than_allowed_are_unanswered() {
 #[test]
 fn a_group_stops_at_its_first_failure_until_it_is_resumed() {
     let mut lanes = Lanes::new(9);
-    let mut first = push(&mut lanes, "a", "a1", 1);
+    let first = push(&mut lanes, "a", "a1", 1);
     let block = lanes.next_block().unwrap();
-    let mut behind = push(&mut lanes, "a", "a2", 1);
-    lanes.answered(block, vec![Err(refused())]);
-    assert_eq!(first.try_recv().unwrap(), Err(refused()));
-    assert_eq!(behind.try_recv().unwrap().unwrap_err().reason(), Some(EARLIER_REJECTED));
-    let mut later = push(&mut lanes, "a", "a3", 1);
-    assert_eq!(later.try_recv().unwrap().unwrap_err().reason(), Some(EARLIER_REJECTED));
+    let behind = push(&mut lanes, "a", "a2", 2);
+    assert_eq!((told(&first), told(&behind)), (None, None));
+    lanes.answered(block.1, vec![Err(refused())]);
+    assert_eq!(told(&first), Some(Err(refused())));
+    assert_eq!(told(&behind).unwrap().unwrap_err().reason(), Some(EARLIER_REJECTED));
+    let later = push(&mut lanes, "a", "a3", 4);
+    assert_eq!(told(&later).unwrap().unwrap_err().reason(), Some(EARLIER_REJECTED));
+    assert_eq!((lanes.freed(), lanes.freed()), (7, 0), "each gave its room back, once");
     assert_eq!(lanes.stopped(), ["a"]);
     assert!(lanes.next_block().is_none());
     assert!(lanes.resume("a") && !lanes.resume("a") && !lanes.resume("unknown"));
@@ -109,9 +119,9 @@ fn a_block_turned_away_as_a_whole_is_asked_again_one_by_one_in_order() {
     let _outcomes: Vec<_> =
         [("a", "a1"), ("b", "b1"), ("a", "a2")].map(|(group, id)| push(&mut lanes, group, id, 1)).into();
     let block = lanes.next_block().unwrap();
-    assert_eq!(block.len(), 3);
+    assert_eq!(block.0.len(), 3);
     let _late = push(&mut lanes, "b", "b2", 1);
-    lanes.turned_away(block);
+    lanes.turned_away(block.0, block.1);
     for expected in ["a1", "b1", "a2", "b2"] {
         let block = lanes.next_block().unwrap();
         assert_eq!(ids(&block), [expected]);
@@ -120,10 +130,55 @@ fn a_block_turned_away_as_a_whole_is_asked_again_one_by_one_in_order() {
 }
 
 #[test]
-fn a_group_with_nothing_to_remember_is_forgotten() {
+fn groups_with_nothing_to_remember_are_forgotten_when_they_are_many() {
     let mut lanes = Lanes::new(9);
-    let _outcome = push(&mut lanes, "a", "a1", 1);
+    let stopped = push(&mut lanes, "stopped", "0", 1);
     let block = lanes.next_block().unwrap();
-    accept(&mut lanes, block);
-    assert!(lanes.lanes.is_empty() && lanes.ready.is_empty() && lanes.blocks == 0);
+    lanes.answered(block.1, vec![Err(refused())]);
+    for n in 0..3 * MAX_IDLE {
+        let _outcome = push(&mut lanes, &format!("g{n}"), "1", 1);
+        let block = lanes.next_block().unwrap();
+        accept(&mut lanes, block);
+    }
+    assert!(lanes.names.len() <= MAX_IDLE + 2 && lanes.lanes.len() <= MAX_IDLE + 2 && lanes.blocks == 0);
+    assert!(told(&stopped).unwrap().is_err());
+    assert_eq!(lanes.stopped(), ["stopped"], "a stop is something to remember");
+}
+
+#[test]
+fn a_promise_that_is_broken_is_told() {
+    let mut lanes = Lanes::new(1);
+    let outcome = push(&mut lanes, "a", "1", 1);
+    drop(lanes);
+    assert!(told(&outcome).unwrap().unwrap_err().is_retryable());
+}
+
+/// Against a plain list: the same messages go out in the same order, whatever was answered how and when.
+#[test]
+fn it_sends_what_a_plain_list_of_messages_would() {
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut lanes = Lanes::new(random.usize(1..4));
+        // Group and number of what waits, in the order of arrival; groups of each unanswered block.
+        let (mut list, mut open) = (Vec::new(), Vec::<(Vec<usize>, Block)>::new());
+        let mut keep = Vec::new();
+        for number in 0..300 {
+            let group = random.usize(..6);
+            keep.push(push(&mut lanes, &group.to_string(), &number.to_string(), 1));
+            list.push((group, number.to_string()));
+            if random.bool()
+                && let Some(block) = lanes.next_block()
+            {
+                let held = |group: &usize| open.iter().any(|(groups, _)| groups.contains(group));
+                let (gone, left): (Vec<_>, Vec<_>) = list.into_iter().partition(|(group, _)| !held(group));
+                list = left;
+                assert_eq!(ids(&block), gone.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), "seed {seed}");
+                open.push((gone.into_iter().map(|(group, _)| group).collect(), block));
+            }
+            if random.u8(..3) == 0 && !open.is_empty() {
+                let (_, block) = open.swap_remove(random.usize(..open.len()));
+                accept(&mut lanes, block);
+            }
+        }
+    }
 }
