@@ -131,7 +131,8 @@ impl Follower {
     /// Follows until the journal's thread ends.
     pub(crate) fn run(mut self) {
         loop {
-            match self.intake.take(Duration::from_millis(limits::FOLLOWER_PAUSE)) {
+            let pause = if self.intake.has_releasable() { limits::RELEASE_PAUSE } else { limits::FOLLOWER_PAUSE };
+            match self.intake.take(Duration::from_millis(pause)) {
                 Ok(fed) => self.follow(fed),
                 // Nothing happens by itself: then what may go needs a frame of its own.
                 Err(RecvTimeoutError::Timeout) if self.intake.has_releasable() => self.mover.nudge(),

@@ -110,6 +110,8 @@ pub const CHECKPOINT_FLOOR: u64 = 4 << 20;
 pub const FOLLOWER_LAG: u64 = 16 << 20;
 /// How long the follower waits for a frame before it looks around.
 pub const FOLLOWER_PAUSE: u64 = 1_000;
+/// The same while frames may go: then one is made for them, so that a drained disk is empty in seconds.
+pub const RELEASE_PAUSE: u64 = 100;
 /// Most bytes of one chunk of a backup (H9).
 pub const BACKUP_CHUNK: usize = 1 << 20;
 /// How long a backup waits for its caller to take a chunk: nothing of the journal is given back meanwhile.
