@@ -64,7 +64,10 @@ pub(super) async fn drain(run: Arc<Run>) -> anyhow::Result<Drained> {
             .visibility_timeout(Duration::from_secs(super::run::HELD_SECONDS.into()));
         match run.plan.protocol {
             Protocol::Stream => {
-                tasks.spawn(over_stream(Arc::clone(&run), options.max_messages(run.plan.in_flight).stream()));
+                tasks.spawn(over_stream(
+                    Arc::clone(&run),
+                    options.max_messages(run.plan.in_flight.saturating_mul(run.plan.batch)).stream(),
+                ));
             }
             Protocol::Grpc => {
                 let consumer = options.max_messages(run.plan.batch).wait(WAIT).build();
@@ -104,28 +107,20 @@ async fn over_stream(run: Arc<Run>, mut stream: ConsumeStream) -> anyhow::Result
         };
         let (mut next, mut together) = (came, Vec::new());
         while let Some(delivery) = next {
-            let (delivery, now) = (delivery?, run.now());
-            drained.came(&run, now, &delivery.body);
-            if batch == 1 {
-                deleting.push_back((now, stream.start_delete(&delivery)));
-            } else {
-                together.push(delivery);
-            }
-            next = if batch == 1 || together.len() < batch { stream.try_next() } else { None };
+            let delivery = delivery?;
+            drained.came(&run, run.now(), &delivery.body);
+            together.push(delivery);
+            next = if together.len() < batch { stream.try_next() } else { None };
         }
+        // Nothing is waited for here: the deletes of a batch travel together, and those of several batches are under way.
+        let now = run.now();
+        deleting.extend(together.iter().map(|delivery| (now, stream.start_delete(delivery))));
         while let Some((asked, some)) = deleting.front_mut()
             && let Some(answer) = some.try_answer()
         {
             deleted(answer)?;
             drained.deleted(&run, *asked, 1);
             deleting.pop_front();
-        }
-        if !together.is_empty() {
-            let asked = run.now();
-            for answer in stream.delete_all(&together).await {
-                deleted(answer)?;
-            }
-            drained.deleted(&run, asked, together.len());
         }
     }
     Ok(drained)
