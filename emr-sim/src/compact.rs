@@ -9,8 +9,8 @@ pub(crate) mod rows;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +21,10 @@ use crate::encoding::EncodingError;
 use crate::format::Format;
 use crate::identity::Identity;
 use crate::manifest::{ManifestError, Output, OutputError, OutputLock};
+use crate::place;
 use crate::record::ManifestLine;
-use crate::sink::{SinkError, sync_directory};
+use crate::sink::SinkError;
+use crate::store::{self, sync_directory};
 
 /// The list's name in the output folder.
 pub const FILE_NAME: &str = "compacted.jsonl";
@@ -42,6 +44,9 @@ pub enum CompactError {
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] SinkError),
+    /// Only folders of this machine are compacted.
+    #[error("the output {} is not in a folder of this machine: what lies in an S3-like store is not compacted", .0.display())]
+    Place(PathBuf),
     /// The form is not built in, or its encoder failed.
     #[error(transparent)]
     Encoding(#[from] EncodingError),
@@ -120,11 +125,7 @@ impl Joints {
     /// Reads the list; an output that was never compacted has none.
     pub(crate) fn read(out: &Path) -> Result<Self, SinkError> {
         let path = out.join(FILE_NAME);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(SinkError::at("read", &path)(error)),
-        };
+        let Some(bytes) = store::at(out)?.read(FILE_NAME)? else { return Ok(Self::default()) };
         let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(serde_json::from_slice);
         let lines: Result<_, _> = lines.collect();
         lines.map(Self).map_err(|error| SinkError::at("read", &path)(io::Error::other(error)))
@@ -142,14 +143,7 @@ impl Joints {
         let length = |line: &ManifestLine| piece_of(line, piece, identity).map_or(0, |(_, length, _)| length);
         let of = |from: u64, to: u64| lines.iter().filter(move |line| (from..to).contains(&line.commit)).map(length);
         let (before, own): (u64, u64) = (of(joint.first, commit).sum(), of(commit, commit + 1).sum());
-        let path = out.join(&joint.file);
-        let mut bytes = Vec::new();
-        let read = File::open(&path).and_then(|mut file| {
-            file.seek(SeekFrom::Start(before))?;
-            file.take(own).read_to_end(&mut bytes)
-        });
-        read.map_err(SinkError::at("read", &path))?;
-        Ok(Some(bytes))
+        store::at(out)?.read_part(&joint.file, before, own).map(Some)
     }
 
     /// The joined file that holds a piece of a commit.
@@ -179,6 +173,9 @@ pub fn compact(out: &Path, size: u64) -> Result<Compacted, CompactError> {
 /// # Errors
 /// As [`compact`].
 pub fn compact_with(out: &Path, size: u64, crash: &CrashPoints) -> Result<Compacted, CompactError> {
+    if place::is_url(out) {
+        return Err(CompactError::Place(out.to_owned()));
+    }
     // Before the lock, which would make a folder that is not there.
     Output::open(out)?;
     let _lock = OutputLock::take(out)?;

@@ -7,6 +7,7 @@
 //! - [`attach`] is how a worker that somebody started on another machine joins a cluster.
 //! - [`worker`] is one worker: [`worker::run_worker`] over the stdin and stdout of a process.
 //! - [`step`] is what a step is; [`job`] is what one computes by itself; [`sink`], [`state`], [`record`] and [`manifest`] are what it leaves on disk.
+//! - [`place`] is how the place of all that is named.
 //! - [`manifest::Output`] reads a published output back, verified; [`job::recompute_pairs`] is for outside verifiers.
 
 pub mod attach;
@@ -23,6 +24,7 @@ pub mod inputs;
 pub mod job;
 pub mod manifest;
 pub mod mapper;
+pub mod place;
 pub mod pool;
 pub mod port;
 pub mod protocol;
@@ -38,3 +40,4 @@ pub mod worker;
 mod batch;
 mod blocking;
 mod digest;
+mod store;

@@ -8,8 +8,6 @@ mod reconcile;
 mod tests;
 mod writer;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +18,7 @@ use crate::identity::Identity;
 use crate::record::ManifestLine;
 use crate::sink::SinkError;
 use crate::step::Task;
+use crate::store;
 
 pub use reader::{Joined, Output, OutputError, VerifiedFile};
 pub use reconcile::{BrokerSide, FolderSide, OutputRefused, Plan, RefusedBecause, reconcile};
@@ -136,7 +135,7 @@ pub(crate) struct Parsed {
     pub(crate) header: Header,
     pub(crate) lines: Vec<ManifestLine>,
     /// How many bytes the header and the good lines take.
-    pub(crate) good_bytes: u64,
+    pub(crate) good_bytes: usize,
     /// The first line that is not good: its number in the file, and why.
     pub(crate) bad: Option<BadLine>,
 }
@@ -154,12 +153,7 @@ pub(crate) fn path_in(out: &Path) -> PathBuf {
 
 /// Reads the manifest of a folder; `None` when there is none.
 pub(crate) fn read_file(out: &Path) -> Result<Option<Vec<u8>>, SinkError> {
-    let path = path_in(out);
-    match fs::read(&path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(SinkError::at("read", &path)(error)),
-    }
+    store::at(out)?.read(FILE_NAME)
 }
 
 /// Takes a manifest apart, up to its first line that is not good. A bad header is an error: the header is put in place
@@ -170,7 +164,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     let header = first.strip_suffix(b"\n").ok_or_else(|| "its header line is incomplete".to_owned())?;
     let header = Header::parse(header).map_err(|why| format!("its header cannot be read: {why}"))?;
     let identity = header.identity();
-    let mut parsed = Parsed { header, lines: Vec::new(), good_bytes: first.len() as u64, bad: None };
+    let mut parsed = Parsed { header, lines: Vec::new(), good_bytes: first.len(), bad: None };
     for (line, number) in rest.zip(2..) {
         match good_line(line, parsed.lines.len() as u64 + 1, &identity) {
             Ok(good) => parsed.lines.push(good),
@@ -179,7 +173,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, String> {
                 break;
             }
         }
-        parsed.good_bytes += line.len() as u64;
+        parsed.good_bytes += line.len();
     }
     Ok(parsed)
 }

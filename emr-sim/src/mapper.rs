@@ -35,8 +35,9 @@ pub(crate) struct Runner {
     pub(crate) limits: StepLimits,
     /// Words that stand before the mapper's: a program that ends it when this process dies.
     pub(crate) guard: Vec<String>,
-    /// The file that keeps what the runs of this attempt say on stderr, and how they end.
-    pub(crate) log: PathBuf,
+    /// The output, and the file in it that keeps what the runs of this attempt say on stderr, and how they end.
+    pub(crate) out: PathBuf,
+    pub(crate) log: String,
 }
 
 impl Runner {
@@ -72,14 +73,10 @@ impl Runner {
             text.push(b'\n');
         }
         text.extend(fault.into_iter().flat_map(|fault| format!("lockstep: {fault}\n").into_bytes()));
-        let log = self.log.clone();
-        let kept = crate::blocking::blocking(move || {
-            std::fs::create_dir_all(crate::sink::parent_of(&log))?;
-            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
-            std::io::Write::write_all(&mut file, &text)
-        });
+        let (out, log) = (self.out.clone(), self.log.clone());
+        let kept = crate::blocking::blocking(move || crate::store::at(&out)?.note(&log, &text));
         if let Err(error) = kept.await {
-            tracing::warn!(log = %self.log.display(), %error, "what a mapper said on stderr is not kept");
+            tracing::warn!(%error, "what a mapper said on stderr is not kept");
         }
     }
 }

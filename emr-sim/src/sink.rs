@@ -1,24 +1,24 @@
-//! Attempt files on disk, as B9 says: one file per attempt, made with `create_new`, never opened again for writing,
-//! synced together with every directory made for it. The Commit publishes a file, not its place on disk: nothing here
-//! renames, and nothing here deletes.
+//! Attempt files, as B9 says: one file per attempt, made where none of its name is, never opened again for writing, durable
+//! before it is committed. The Commit publishes a file, not its place: nothing here renames, and nothing here deletes.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::attempt::{Attempt, AttemptPart};
 use crate::digest::Hasher;
 use crate::identity::Identity;
+use crate::store::{self, Draft, Store};
 
-/// A disk operation that failed. The claim stays open: another attempt may succeed.
+/// An operation on a disk or a store that failed. The claim stays open: another attempt may succeed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}: {source}", path.display())]
 pub struct SinkError {
     /// What was tried, such as `write`.
     pub action: &'static str,
-    /// On which file or directory.
+    /// On which file or directory, or the URL of an object.
     pub path: PathBuf,
-    /// What the operating system said.
+    /// What the operating system said, or the store.
     pub source: io::Error,
 }
 
@@ -28,38 +28,10 @@ impl SinkError {
     }
 }
 
-/// Makes the entries of a directory durable.
-pub(crate) fn sync_directory(path: &Path) -> Result<(), SinkError> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(SinkError::at("sync the directory", path))
-}
-
-/// Makes `path` a durable directory: every directory made for it is synced, and its parent.
-pub(crate) fn make_directory(path: &Path) -> Result<(), SinkError> {
-    let missing: Vec<_> = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
-    for made in missing.iter().rev() {
-        match fs::create_dir(made) {
-            Ok(()) => {}
-            // Another worker of the pool was faster; it may not have synced yet, so we go on and sync as well.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(SinkError::at("make the directory", made)(error)),
-        }
-        sync_directory(made)?;
-        sync_directory(parent_of(made))?;
-    }
-    Ok(())
-}
-
-pub(crate) fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
 /// The folder of one reader's attempts, ready for files.
 #[derive(Debug, Clone)]
 pub struct Sink {
-    out: PathBuf,
+    store: Arc<dyn Store>,
     identity: Identity,
 }
 
@@ -77,8 +49,6 @@ pub struct WrittenFile {
 impl Sink {
     /// Makes `<out>/<journal id>/<queue generation>/<reader id>` durable and answers the sink on it.
     ///
-    /// Directories that are there already are synced all the same: whoever made them may have died before its sync.
-    ///
     /// # Errors
     /// [`SinkError`] naming the directory.
     pub fn open(out: &Path, identity: &Identity) -> Result<Self, SinkError> {
@@ -86,16 +56,9 @@ impl Sink {
             let error = io::Error::other(format!("`{}` is no journal id", identity.journal_id));
             return Err(SinkError::at("name a folder after the journal in", out)(error));
         }
-        let mut directory = out.to_owned();
-        make_directory(&directory)?;
-        sync_directory(parent_of(&directory))?;
-        for part in identity.folder().split('/') {
-            directory.push(part);
-            make_directory(&directory)?;
-            sync_directory(&directory)?;
-            sync_directory(parent_of(&directory))?;
-        }
-        Ok(Self { out: out.to_owned(), identity: identity.clone() })
+        let store = store::at(out)?;
+        store.prepare(&identity.folder())?;
+        Ok(Self { store, identity: identity.clone() })
     }
 
     /// Creates a file of an attempt.
@@ -104,16 +67,14 @@ impl Sink {
     /// [`SinkError`]; a file that exists is never opened (B9).
     pub fn create(&self, attempt: &Attempt, part: AttemptPart) -> Result<AttemptFile, SinkError> {
         let file = attempt.path(&self.identity, part);
-        let path = self.out.join(&file);
-        let handle =
-            OpenOptions::new().write(true).create_new(true).open(&path).map_err(SinkError::at("create", &path))?;
-        Ok(AttemptFile { handle, path, file, length: 0, hasher: Hasher::default(), full: false })
+        let (draft, path) = (self.store.create(&file)?, self.store.path(&file));
+        Ok(AttemptFile { draft, path, file, length: 0, hasher: Hasher::default(), full: false })
     }
 }
 
 /// An attempt's file while it is written.
 pub struct AttemptFile {
-    handle: File,
+    draft: Box<dyn Draft>,
     path: PathBuf,
     file: String,
     length: u64,
@@ -145,7 +106,7 @@ impl AttemptFile {
     /// [`SinkError`]; the file is left as it is, for the sweep.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         let room = if self.full { bytes.len() / 2 } else { bytes.len() };
-        let written = self.handle.write_all(&bytes[..room]).and_then(|()| match self.full {
+        let written = self.draft.write(&bytes[..room]).and_then(|()| match self.full {
             true => Err(io::ErrorKind::StorageFull.into()),
             false => Ok(()),
         });
@@ -155,19 +116,20 @@ impl AttemptFile {
         Ok(())
     }
 
-    /// Syncs the file and its directory, and says what was written.
+    /// Makes the file durable, and says what was written.
     ///
     /// # Errors
     /// [`SinkError`]; after it nobody may commit this file, for a failed sync can lose what was written before.
     pub fn finish(self) -> Result<WrittenFile, SinkError> {
-        self.handle.sync_all().map_err(SinkError::at("sync", &self.path))?;
-        sync_directory(parent_of(&self.path))?;
+        self.draft.finish()?;
         Ok(WrittenFile { file: self.file, length: self.length, sha256: self.hasher.finish() })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::digest::sha256_hex;
     use crate::format::Format;

@@ -1,8 +1,6 @@
 //! State values as a Commit carries them (B1, B9): inline, or a pointer to a second file of the attempt when they are
 //! too large. What the values mean is the job's business; the broker calls are the worker's.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -140,11 +138,7 @@ pub fn load(out: &Path, identity: &Identity, group: &str, key: &str, stored: Vec
     if !matches!(Attempt::parse_path(&pointer.file, identity), Some((_, AttemptPart::State))) {
         return Err(foreign());
     }
-    let path = out.join(&pointer.file);
-    let mut file = File::open(&path).map_err(SinkError::at("open", &path))?;
-    file.seek(SeekFrom::Start(pointer.offset)).map_err(SinkError::at("read", &path))?;
-    let mut value = Vec::new();
-    file.take(pointer.length).read_to_end(&mut value).map_err(SinkError::at("read", &path))?;
+    let value = crate::store::at(out)?.read_part(&pointer.file, pointer.offset, pointer.length)?;
     if value.len() as u64 != pointer.length || sha256_hex(&value) != pointer.sha256 {
         let Pointer { file, offset, .. } = pointer;
         return Err(StateError::Damaged { file, offset, group: group.to_owned(), key: key.to_owned() });

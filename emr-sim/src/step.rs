@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::Format;
 use crate::job::JobKind;
+use crate::place::{self, Place};
 
 /// A step, whole. As JSON: `{"task":"transcript","output":"run/out"}` with the rest at its default, or
 /// `{"task":{"mapper":["python3","my.py"]},"output":"run/out","format":"jsonl.gz","on_poison":"dlq"}`.
@@ -17,7 +18,7 @@ use crate::job::JobKind;
 pub struct StepSpec {
     /// What it computes.
     pub task: Task,
-    /// The output folder; its path must be UTF-8.
+    /// The output folder, its path in UTF-8; or a place in an S3-like store, as `s3://BUCKET/PREFIX`.
     pub output: PathBuf,
     /// In which form the published files are.
     #[serde(default)]
@@ -88,7 +89,7 @@ impl StepSpec {
     }
 
     /// Checks what can be known before anything runs: that the mapper's program is there, the format is built in, the
-    /// limits make sense, the output folder can be named. Looks at the disk; changes nothing.
+    /// limits make sense, the output can be named and its kind is built in. Looks at the disk; changes nothing.
     ///
     /// # Errors
     /// [`StepFault`], saying what to do.
@@ -99,7 +100,8 @@ impl StepSpec {
         if !self.format.is_built_in() {
             return Err(StepFault(self.format.not_built_in()));
         }
-        self.check_values()
+        self.check_values()?;
+        place::check_here(&self.output).map_err(StepFault)
     }
 
     /// Checks what any program can know of it, wherever it will run: the limits, and that the output can be named.
@@ -115,7 +117,7 @@ impl StepSpec {
         }
         match self.output.to_str() {
             Some("") => Err(StepFault("the step names no output folder".to_owned())),
-            Some(_) => Ok(()),
+            Some(_) => Place::of(&self.output).map(drop).map_err(StepFault),
             None => Err(StepFault(format!("the path of the output folder is not UTF-8: {}", self.output.display()))),
         }
     }

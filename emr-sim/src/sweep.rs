@@ -2,14 +2,13 @@
 //! and the manifest's on files. Files that it does not know are never touched.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use crate::attempt::Attempt;
 use crate::identity::Identity;
 use crate::record::ManifestLine;
-use crate::sink::{SinkError, sync_directory};
+use crate::sink::SinkError;
+use crate::store;
 
 /// What is known about the reader's claims. The broker must have been asked *before* the manifest was read to the
 /// commits it named, or a claim that ended in between would look burnt.
@@ -63,34 +62,16 @@ impl ClaimsKnown {
 /// # Errors
 /// [`SinkError`] naming file or folder. A folder that is not there yet has nothing to sweep.
 pub fn sweep(out: &Path, identity: &Identity, known: &ClaimsKnown) -> Result<u64, SinkError> {
-    let folder = out.join(identity.folder());
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(SinkError::at("list", &folder)(error)),
-    };
-    let mut removed = 0;
-    for entry in entries {
-        let entry = entry.map_err(SinkError::at("list", &folder))?;
-        let name = entry.file_name();
-        let Some((attempt, _)) = name.to_str().and_then(Attempt::parse) else { continue };
-        if known.is_dead(&attempt) {
-            let path = entry.path();
-            match fs::remove_file(&path) {
-                Ok(()) => removed += 1,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(SinkError::at("remove", &path)(error)),
-            }
-        }
-    }
-    if removed > 0 {
-        sync_directory(&folder)?;
-    }
-    Ok(removed)
+    let (store, folder) = (store::at(out)?, identity.folder());
+    let mut dead = store.list(&folder)?;
+    dead.retain(|name| Attempt::parse(name).is_some_and(|(attempt, _)| known.is_dead(&attempt)));
+    store.remove(&folder, &dead)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::attempt::AttemptPart;
     use crate::format::Format;

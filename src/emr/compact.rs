@@ -35,7 +35,7 @@ pub(crate) fn run(args: &CompactArgs, output: Output) -> anyhow::Result<()> {
 fn refused(error: &CompactError) -> anyhow::Error {
     match error {
         CompactError::Lock(_) => Refused(error.to_string()).into(),
-        CompactError::Encoding(_) => Usage(error.to_string()).into(),
+        CompactError::Encoding(_) | CompactError::Place(_) => Usage(error.to_string()).into(),
         CompactError::Output(_) | CompactError::Disk(_) | CompactError::Killed(_) => Found(error.to_string()).into(),
     }
 }

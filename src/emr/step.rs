@@ -101,7 +101,7 @@ pub(super) struct OneStep {
     /// The queue, or its URL.
     #[arg(long, value_name = "QUEUE")]
     input: Option<String>,
-    /// The output folder.
+    /// The output: a folder of the machine of `serve`, or s3://BUCKET/PREFIX.
     #[arg(long, value_name = "DIR")]
     output: Option<std::path::PathBuf>,
     /// The form of the published files: jsonl, jsonl.gz, jsonl.zst, parquet (where it is built in); jsonl when absent.

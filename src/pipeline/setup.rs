@@ -9,6 +9,7 @@ use lockstep_emr_sim::{
     controller::Terms,
     job::JobKind,
     manifest,
+    place::is_url,
     port::ClaimLimits,
     step::{OnPoison, StepSpec, Task},
 };
@@ -187,6 +188,14 @@ fn demands(step: &StepSpec) -> Option<JobKind> {
 }
 
 fn folders(args: &PipelineArgs) -> anyhow::Result<(PathBuf, PathBuf)> {
+    if let Some(url) = args.out.iter().chain(&args.data).find(|folder| is_url(folder)) {
+        let (url, way) =
+            (url.display(), "a step writes to a bucket: lockstep emr step add … --output s3://BUCKET/PREFIX");
+        return Err(Usage(format!(
+            "`{url}` is no folder, and a pipeline keeps its input and its data beside its output; {way}"
+        ))
+        .into());
+    }
     Ok(match (&args.out, &args.data) {
         (Some(out), Some(data)) => (out.clone(), data.clone()),
         (Some(out), None) => (out.clone(), out.join("data")),

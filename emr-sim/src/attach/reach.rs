@@ -2,15 +2,17 @@
 //! file beside it, and the controller finds the file. A folder that only has the same path, or was copied, does not pass;
 //! what a worker wrote into such a one would be committed and nowhere to be found (B9).
 
-use std::fs::{self, OpenOptions};
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use crate::manifest::{FILE_NAME, Header};
-use crate::sink::sync_directory;
+use crate::sink::SinkError;
+use crate::store;
 use crate::worker::WorkerSettings;
 
 const PREFIX: &str = ".reach-";
+
+/// No header is longer, in bytes.
+const HEADER_LIMIT: u64 = 1 << 20;
 
 /// The worker's half: the name of a file that it has made. Blocks.
 ///
@@ -26,20 +28,17 @@ pub(super) fn prove(settings: &WorkerSettings) -> Result<String, String> {
              step at the same path: mount it, or work on a machine that has it"
         )
     };
-    let mut line = String::new();
-    let manifest = fs::File::open(out.join(FILE_NAME));
-    manifest
-        .and_then(|manifest| BufReader::new(manifest).read_line(&mut line))
-        .map_err(|error| unlike(format!("{FILE_NAME}: {error}")))?;
-    let header = Header::parse(line.trim_end().as_bytes()).map_err(|why| unlike(format!("{FILE_NAME}: {why}")))?;
+    let store = store::at(out).map_err(|error| unlike(error.to_string()))?;
+    let begin = store.read_part(FILE_NAME, 0, HEADER_LIMIT).map_err(|error| unlike(error.to_string()))?;
+    let line = begin.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let header = Header::parse(line).map_err(|why| unlike(format!("{FILE_NAME}: {why}")))?;
     if header.identity() != settings.identity {
         let (here, there) = (header.identity(), &settings.identity);
         return Err(unlike(format!("what is there is another output ({here}, not {there})")));
     }
     let file = format!("{PREFIX}{}", uuid::Uuid::new_v4().simple());
-    let made = OpenOptions::new().write(true).create_new(true).open(out.join(&file));
-    made.and_then(|made| made.sync_all()).map_err(|error| unlike(format!("cannot write into it: {error}")))?;
-    sync_directory(out).map_err(|error| unlike(error.to_string()))?;
+    let made = store.create(&file).and_then(|made| made.finish());
+    made.map_err(|error| unlike(format!("cannot write into it: {error}")))?;
     Ok(file)
 }
 
@@ -47,11 +46,23 @@ pub(super) fn prove(settings: &WorkerSettings) -> Result<String, String> {
 pub(super) fn seen(out: &Path, file: &str) -> bool {
     let letters = file.strip_prefix(PREFIX).unwrap_or_default();
     let ours = !letters.is_empty() && letters.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    ours && fs::remove_file(out.join(file)).is_ok()
+    ours && take_back(out, file).unwrap_or(false)
+}
+
+/// Removes such a file, and says whether it was there. Blocks.
+///
+/// # Errors
+/// Those of the disk or the store.
+pub(super) fn take_back(out: &Path, file: &str) -> Result<bool, SinkError> {
+    let store = store::at(out)?;
+    let there = store.length(file)?.is_some();
+    Ok(there && store.remove("", &[file.to_owned()])? == 1)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::identity::Identity;
     use crate::job::JobKind;

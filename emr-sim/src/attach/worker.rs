@@ -324,7 +324,10 @@ impl Run {
                 if kind == FailureKind::Disk {
                     match self.prove(settings).await {
                         // Nobody asked for this proof.
-                        Ok(file) => drop(std::fs::remove_file(settings.step.output.join(file))),
+                        Ok(file) => {
+                            let out = settings.step.output.clone();
+                            drop(blocking(move || reach::take_back(&out, &file)).await);
+                        }
                         Err(why) => return self.say(FromRun::Unfit(format!("{reason}; {why}"))),
                     }
                 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::cluster::Jar;
+use crate::place::Place;
 use crate::step::{StepSpec, Task};
 
 /// When a step is done.
@@ -222,15 +223,11 @@ fn queue(text: &str) -> Result<String, String> {
 }
 
 fn output(text: &str) -> Result<PathBuf, String> {
-    let path = match text.split_once("://") {
-        None => text,
-        Some(("file", path)) => path,
-        Some((scheme, _)) => {
-            return Err(format!(
-                "the output `{text}` cannot be written: no {scheme} is here; name a folder of this machine"
-            ));
-        }
-    };
+    let path = text.strip_prefix("file://").unwrap_or(text);
+    if matches!(Place::of(Path::new(path))?, Place::Bucket { .. }) {
+        // The same place has the same name, for it has the same reader.
+        return Ok(PathBuf::from(path.trim_end_matches('/')));
+    }
     if !Path::new(path).is_absolute() {
         return Err(format!("the output `{text}` must be an absolute path: the step runs elsewhere than its caller"));
     }
@@ -304,7 +301,8 @@ mod tests {
             ("lockstep --job transcript --input http:///x --output /o", "URL"),
             ("lockstep --job transcript --input orders --output /o", ".fifo"),
             ("lockstep --job transcript --input orders.fifo --output out", "absolute"),
-            ("lockstep --job transcript --input orders.fifo --output s3://bucket/out", "this machine"),
+            ("lockstep --job transcript --input orders.fifo --output gs://bucket/out", "this machine"),
+            ("lockstep --job transcript --input orders.fifo --output s3:///out", "no bucket"),
             ("lockstep --job transcript --input orders.fifo --output", "no value"),
             (&format!("lockstep --job transcript {good} --reader a/b"), "B6"),
             (&format!("lockstep --job transcript {good} --idle-seconds soon"), "whole number"),

@@ -2,6 +2,7 @@
 //! decides nothing about clusters; whatever happens to it, messages that it held are given back or published.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::attached::{Launcher, Links};
 use super::plan::{Plan, StepEnds};
 use super::steplog::StepLog;
 use crate::cluster::{ClusterId, Failure, Jar, StepEnd, StepId};
+use crate::place;
 use crate::pool::{Pool, PoolError, PoolHandle, PoolSettings, ProcessLauncher, Progress, Source};
 use crate::port::{ClientPort, Port as _, PortError, ReaderRef};
 
@@ -141,13 +143,18 @@ async fn work(job: &mut StepJob, log: &StepLog) -> Result<String, Stop> {
     match ended {
         Ok(result) => Ok(result),
         Err(PoolError::Stopped) => Err(Stop::Told),
-        Err(error) => Err(Stop::Failed(reason(&error), with_way_out(&error))),
+        Err(error) => Err(Stop::Failed(reason(&error), with_way_out(&error, &plan.step.output))),
     }
 }
 
 /// The error in words, with the way out where it is not said yet.
-fn with_way_out(error: &PoolError) -> String {
+fn with_way_out(error: &PoolError, output: &Path) -> String {
     match reason(error) {
+        DISK if place::is_url(output) => {
+            format!(
+                "{error}; when the store can be written to, add the same step again: it goes on where this one stopped"
+            )
+        }
         DISK => format!("{error}; make room there, then add the same step again: it goes on where this one stopped"),
         _ => error.to_string(),
     }
@@ -211,7 +218,8 @@ async fn open(ground: &Ground, plan: &Plan, links: Links, log: &StepLog) -> Resu
         .with_environment(ground.environment.clone());
     let launcher = Launcher { processes, links };
     let opened = Pool::open(port.clone(), settings, Arc::new(launcher)).await;
-    let (pool, handle) = opened.map_err(|error| Stop::Failed(reason(&error), with_way_out(&error)))?;
+    let (pool, handle) =
+        opened.map_err(|error| Stop::Failed(reason(&error), with_way_out(&error, &plan.step.output)))?;
     log.say("INFO", &format!("reader {} is open: {}", plan.reader, pool.identity()));
     let reader = pool.reader().clone();
     Ok((pool, handle, port, reader))

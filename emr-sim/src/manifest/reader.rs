@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Header, parse, path_in, read_file};
 use crate::attempt::{Attempt, AttemptPart};
@@ -16,10 +17,12 @@ use crate::encoding::{decode, decode_rows};
 use crate::format::Format;
 use crate::inputs::{self, GroupInputs};
 use crate::job::{JobKind, Total};
+use crate::place;
 use crate::record::ManifestLine;
 use crate::rows::Rows;
-use crate::sink::{SinkError, sync_directory};
+use crate::sink::SinkError;
 use crate::step::Task;
+use crate::store::{self, Store, sync_directory};
 
 /// Why an output cannot be trusted.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,7 @@ pub enum OutputError {
 #[derive(Debug)]
 pub struct Output {
     out: PathBuf,
+    store: Arc<dyn Store>,
     header: Header,
     lines: Vec<ManifestLine>,
     joints: Joints,
@@ -122,6 +126,7 @@ impl Output {
                 let joints = Joints::read(out)?;
                 Ok(Self {
                     out: out.to_owned(),
+                    store: store::at(out)?,
                     header: parsed.header,
                     lines: parsed.lines,
                     joints,
@@ -194,8 +199,7 @@ impl Output {
     fn joined_rows(&self, joint: &Joint, line: &ManifestLine) -> Result<Rows, OutputError> {
         let earlier = self.lines.iter().filter(|earlier| (joint.first()..line.commit).contains(&earlier.commit));
         let before = earlier.map(|earlier| earlier.record.lines).sum();
-        let path = self.out.join(joint.file());
-        let read = || fs::read(&path).map_err(|error| Fault::Disk(SinkError::at("read", &path)(error)));
+        let read = || self.store.need(joint.file()).map_err(Fault::Disk);
         self.shelf.rows(joint, before, line.record.lines, read).map_err(|fault| match fault {
             Fault::Disk(error) => error.into(),
             Fault::Damage(why) => OutputError::Damaged { commit: line.commit, file: joint.file().to_owned(), why },
@@ -211,15 +215,13 @@ impl Output {
         let bytes = match self.joints.bytes(&self.out, all, line.commit, piece)? {
             Some(bytes) => bytes,
             None => {
-                let path = self.out.join(&file);
-                match fs::read(&path) {
-                    Ok(bytes) => bytes,
+                match self.store.read(&file)? {
+                    Some(bytes) => bytes,
                     // Somebody may have joined it since the list was read.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        let joined = Joints::read(&self.out)?.bytes(&self.out, all, line.commit, piece)?;
-                        joined.ok_or_else(|| SinkError::at("read", &path)(error))?
-                    }
-                    Err(error) => return Err(SinkError::at("read", &path)(error).into()),
+                    None => match Joints::read(&self.out)?.bytes(&self.out, all, line.commit, piece)? {
+                        Some(bytes) => bytes,
+                        None => self.store.need(&file)?,
+                    },
                 }
             }
         };
@@ -265,8 +267,12 @@ impl Output {
     /// is derived; nothing reads it back as truth.
     ///
     /// # Errors
-    /// As [`Output::verified_files`]; an earlier joined file is untouched then.
+    /// As [`Output::verified_files`]; an earlier joined file is untouched then. A place in an S3-like store has none.
     pub fn join(&self) -> Result<Joined, OutputError> {
+        if place::is_url(&self.out) {
+            let why = io::Error::new(io::ErrorKind::Unsupported, "only a folder of this machine has a joined file");
+            return Err(SinkError::at("join the files of", &self.out)(why).into());
+        }
         let path = self.out.join(format!("{}.jsonl", self.header.task.name()));
         let draft = path.with_extension("jsonl.new");
         let file = File::create(&draft).map_err(SinkError::at("create", &draft))?;

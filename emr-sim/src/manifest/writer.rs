@@ -1,15 +1,15 @@
 //! The controller's side of the manifest: the lock on the output folder, the header, the append. Only the controller
 //! writes; a line is durable before its record may be removed (B9). What to write is judged in `reconcile`.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{BrokerSide, FILE_NAME, FolderSide, Header, OutputRefused, Plan, RunFacts, parse, path_in, reconcile};
 use crate::crash::{CrashPoint, CrashPoints, Killed};
 use crate::identity::Identity;
 use crate::record::ManifestLine;
-use crate::sink::{SinkError, make_directory, sync_directory};
+use crate::sink::SinkError;
+use crate::store::{self, Begin, Growing, Held, Store};
 
 /// Why the manifest cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -48,36 +48,30 @@ pub enum ManifestError {
 }
 
 /// The right to write to an output folder; it ends with the process, also when that is killed. A child process that is
-/// being started can keep it alive for a moment after its drop, so whoever expects it to be free asks more than once.
+/// being started can keep it alive for a moment after its drop, so whoever expects it to be free asks more than once. A
+/// place in an S3-like store knows no lock: there each write says what it expects to find.
 #[derive(Debug)]
 pub struct OutputLock {
-    _file: File,
+    _held: Held,
 }
 
 impl OutputLock {
-    /// Makes the folder when it is missing, and takes its lock, `<out>/manifest.lock`.
+    /// Makes the folder when it is missing, and takes its lock, `<out>/manifest.lock`; or makes sure that a store minds the
+    /// conditions of writes.
     ///
     /// # Errors
     /// [`ManifestError::InUse`] when another process, or another pool of this one, has it; disk errors.
     pub fn take(out: &Path) -> Result<Self, ManifestError> {
-        make_directory(out)?;
-        let path = out.join("manifest.lock");
-        let mut options = OpenOptions::new();
-        let file =
-            options.write(true).create(true).truncate(false).open(&path).map_err(SinkError::at("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(ManifestError::InUse { out: out.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(SinkError::at("lock", &path)(error).into()),
-        }
+        let held = store::at(out)?.lock()?;
+        held.map(|held| Self { _held: held }).ok_or_else(|| ManifestError::InUse { out: out.to_owned() })
     }
 }
 
 /// The manifest of a folder, open for appending.
 #[derive(Debug)]
 pub struct Manifest {
-    out: PathBuf,
-    file: File,
+    store: Arc<dyn Store>,
+    file: Box<dyn Growing>,
     identity: Identity,
     last: u64,
     messages: u64,
@@ -87,10 +81,11 @@ pub struct Manifest {
 /// What a folder holds before its run begins, read under its lock and not yet changed.
 #[derive(Debug)]
 pub struct Unreconciled {
-    out: PathBuf,
+    store: Arc<dyn Store>,
     lock: OutputLock,
     folder: FolderSide,
-    good_bytes: u64,
+    seen: Vec<u8>,
+    good_bytes: usize,
 }
 
 /// The judgement on a folder; [`Judged::repair`] carries it out.
@@ -108,16 +103,18 @@ impl Manifest {
     /// # Errors
     /// Disk errors, and [`ManifestError::NotOne`].
     pub fn read(out: &Path, lock: OutputLock) -> Result<Unreconciled, ManifestError> {
-        let Some(bytes) = super::read_file(out)? else {
-            return Ok(Unreconciled { out: out.to_owned(), lock, folder: FolderSide::default(), good_bytes: 0 });
+        let store = store::at(out)?;
+        let Some(seen) = store.read(FILE_NAME)? else {
+            let folder = FolderSide::default();
+            return Ok(Unreconciled { store, lock, folder, seen: Vec::new(), good_bytes: 0 });
         };
-        let parsed = parse(&bytes).map_err(|why| ManifestError::NotOne { path: path_in(out), why })?;
+        let parsed = parse(&seen).map_err(|why| ManifestError::NotOne { path: path_in(out), why })?;
         let folder = FolderSide {
             header: Some(parsed.header),
             lines: parsed.lines,
             bad: parsed.bad.map(|bad| format!("line {} cannot be read: {}", bad.number, bad.why)),
         };
-        Ok(Unreconciled { out: out.to_owned(), lock, folder, good_bytes: parsed.good_bytes })
+        Ok(Unreconciled { store, lock, folder, seen, good_bytes: parsed.good_bytes })
     }
 
     /// The newest commit in the manifest; 0 before the first.
@@ -147,14 +144,13 @@ impl Manifest {
             self.check(line, commit).map_err(|why| ManifestError::Line { commit: line.commit, why })?;
             bytes.extend(line.to_bytes());
         }
-        let path = path_in(&self.out);
         let begun = if crash.is_set() { bytes.len() / 2 } else { 0 };
         if begun > 0 {
-            self.file.write_all(&bytes[..begun]).map_err(SinkError::at("append to", &path))?;
+            self.file.write(&bytes[..begun])?;
             crash.at(CrashPoint::InLine, self.last + 1)?;
         }
-        self.file.write_all(&bytes[begun..]).map_err(SinkError::at("append to", &path))?;
-        self.file.sync_all().map_err(SinkError::at("sync", &path))?;
+        self.file.write(&bytes[begun..])?;
+        self.file.sync()?;
         self.last += lines.len() as u64;
         self.messages += lines.iter().map(|line| line.record.messages).sum::<u64>();
         Ok(())
@@ -166,9 +162,10 @@ impl Manifest {
         }
         super::names_its_attempt(line, &self.identity)?;
         let file = &line.record.file;
-        match fs::metadata(self.out.join(file)) {
-            Ok(found) if found.len() == line.record.length => Ok(()),
-            Ok(found) => Err(format!("{file} has {} bytes, not the committed {}", found.len(), line.record.length)),
+        match self.store.length(file) {
+            Ok(Some(length)) if length == line.record.length => Ok(()),
+            Ok(Some(length)) => Err(format!("{file} has {length} bytes, not the committed {}", line.record.length)),
+            Ok(None) => Err(format!("{file} is not there")),
             Err(error) => Err(format!("{file}: {error}")),
         }
     }
@@ -211,29 +208,18 @@ impl Judged {
     /// # Errors
     /// Disk errors.
     pub fn repair(self) -> Result<(Manifest, Plan), ManifestError> {
-        let Self { unreconciled: Unreconciled { out, lock, folder, good_bytes }, identity, plan } = self;
-        if let Some(header) = &plan.create {
-            create(&out, header)?;
-        }
-        let path = path_in(&out);
-        let file = OpenOptions::new().append(true).open(&path).map_err(SinkError::at("open", &path))?;
-        if folder.bad.is_some() {
-            file.set_len(good_bytes).and_then(|()| file.sync_all()).map_err(SinkError::at("cut", &path))?;
-        }
+        let Self { unreconciled: Unreconciled { store, lock, folder, seen, good_bytes }, identity, plan } = self;
+        let from = match &plan.create {
+            Some(header) => {
+                let mut line = header.to_bytes();
+                line.push(b'\n');
+                Begin::Create(line)
+            }
+            None => Begin::From { seen, good: good_bytes },
+        };
+        let file = store.grow(FILE_NAME, from)?;
         let last = folder.lines.len() as u64;
         let messages = folder.lines.iter().map(|line| line.record.messages).sum();
-        Ok((Manifest { out, file, identity, last, messages, _lock: lock }, plan))
+        Ok((Manifest { store, file, identity, last, messages, _lock: lock }, plan))
     }
-}
-
-/// Puts a manifest with only its header in place, whole: a crash leaves none or this one.
-fn create(out: &Path, header: &Header) -> Result<(), SinkError> {
-    let draft = out.join(format!("{FILE_NAME}.new"));
-    let path = path_in(out);
-    let mut file = File::create(&draft).map_err(SinkError::at("create", &draft))?;
-    let mut bytes = header.to_bytes();
-    bytes.push(b'\n');
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(SinkError::at("write", &draft))?;
-    fs::rename(&draft, &path).map_err(SinkError::at("rename to", &path))?;
-    sync_directory(out)
 }

@@ -183,6 +183,7 @@ mod tests {
             mapper: Mapper::new(vec!["sh".into(), "-c".into(), script.into()]).unwrap(),
             limits: StepLimits { seconds, output_bytes: 100_000 },
             guard: Vec::new(),
+            out: "unused".into(),
             log: "unused".into(),
         }
     }

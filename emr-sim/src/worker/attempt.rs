@@ -138,7 +138,8 @@ async fn process(
             mapper: mapper.clone(),
             limits: settings.step.limits,
             guard: settings.guard.clone(),
-            log: settings.step.output.join(format!("logs/mapper/{}.stderr", attempt.stem())),
+            out: settings.step.output.clone(),
+            log: format!("logs/mapper/{}.stderr", attempt.stem()),
         }),
     };
     let aside = match settings.step.on_poison {
