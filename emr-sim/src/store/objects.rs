@@ -122,10 +122,10 @@ impl Objects {
 
     /// Puts a file whose name must be free. Where it is taken by these very bytes they are ours: the answer to an
     /// earlier try was lost.
-    fn put_new(&self, file: &str, bytes: Bytes) -> Result<(), SinkError> {
+    fn put_new(&self, file: &str, bytes: &Bytes) -> Result<(), SinkError> {
         match self.put(file, bytes.clone(), PutMode::Create)? {
             Ok(_) => Ok(()),
-            Err(Error::AlreadyExists { .. }) if self.read(file)?.is_some_and(|there| there == bytes) => Ok(()),
+            Err(Error::AlreadyExists { .. }) if self.read(file)?.is_some_and(|there| there == *bytes) => Ok(()),
             Err(error) => Err(self.at("create", file)(error)),
         }
     }
@@ -158,7 +158,7 @@ impl Objects {
     fn minds_conditions(&self) -> Result<bool, SinkError> {
         let name = format!(".conditions-{}", uuid::Uuid::new_v4().simple());
         let bytes = Bytes::from_static(b"lockstep looks whether this store minds conditions\n");
-        self.put_new(&name, bytes.clone())?;
+        self.put_new(&name, &bytes)?;
         let minds_names = match self.put(&name, bytes.clone(), PutMode::Create)? {
             Err(Error::AlreadyExists { .. }) => true,
             Err(error) => return Err(self.at("create", &name)(error)),
@@ -261,6 +261,6 @@ impl Draft for NewObject {
 
     fn finish(self: Box<Self>) -> Result<(), SinkError> {
         let Self { objects, file, bytes } = *self;
-        objects.put_new(&file, bytes.into())
+        objects.put_new(&file, &bytes.into())
     }
 }

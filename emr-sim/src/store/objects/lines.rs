@@ -30,7 +30,7 @@ impl Lines {
     pub(super) fn begin(objects: Objects, file: &str, from: Begin) -> Result<Self, SinkError> {
         let (ours, cut) = match from {
             Begin::Create(header) => {
-                objects.put_new(file, Bytes::from(header.clone()))?;
+                objects.put_new(file, &Bytes::from(header.clone()))?;
                 (header, None)
             }
             Begin::From { mut seen, good } => {

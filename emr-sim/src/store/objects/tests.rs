@@ -94,9 +94,9 @@ fn a_manifest_that_changed_since_it_was_judged_is_not_cut() {
 fn a_put_whose_answer_was_lost_is_known_again() {
     let store = in_memory("p");
     for _ in 0..2 {
-        store.put_new("j/a", Bytes::from_static(b"the same")).unwrap();
+        store.put_new("j/a", &Bytes::from_static(b"the same")).unwrap();
     }
-    assert!(store.put_new("j/a", Bytes::from_static(b"not the same")).is_err());
+    assert!(store.put_new("j/a", &Bytes::from_static(b"not the same")).is_err());
 }
 
 #[test]
