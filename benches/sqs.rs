@@ -4,9 +4,9 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark tells its figures")]
 
+mod ground;
+
 use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use ground::Broker;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -62,8 +63,9 @@ fn median(mut rates: Vec<f64>) -> f64 {
 
 /// The three rates of one fresh broker.
 async fn measure(journal: &str) -> Result<[f64; 3]> {
-    let broker = Broker::start(journal)?;
-    let address = broker.address.clone();
+    let directory = tempfile::tempdir()?;
+    let broker = Broker::start(journal, &directory.path().join("data"))?;
+    let address = broker.endpoint.strip_prefix("http://").context("an address of plain HTTP")?.to_owned();
     let mut connection = Connection::open(&address).await?;
     for queue in ["single.fifo", "batch.fifo", "drain.fifo"] {
         let request = json!({ "QueueName": queue, "Attributes": { "FifoQueue": "true" } });
@@ -150,36 +152,6 @@ async fn total(mut tasks: JoinSet<Result<u64>>, began: Instant) -> Result<f64> {
     #[allow(clippy::cast_precision_loss, reason = "a rate")]
     let sum = sum as f64;
     Ok(sum / began.elapsed().as_secs_f64())
-}
-
-/// A broker process on a fresh directory.
-struct Broker {
-    child: Child,
-    address: String,
-    _directory: tempfile::TempDir,
-}
-
-impl Broker {
-    fn start(journal: &str) -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--journal", journal, "--data"])
-            .arg(directory.path().join("data"));
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().context("no stdout")?).read_line(&mut line)?;
-        let address = line.trim().strip_prefix("listening on http://").context("the broker does not listen")?;
-        Ok(Self { address: address.to_owned(), child, _directory: directory })
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // One that ended by itself has nothing to be told.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// One connection that is kept open; the least of HTTP/1.1 that a benchmark needs.
