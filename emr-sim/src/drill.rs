@@ -23,8 +23,8 @@ pub const POINTS: [(&str, CrashPoint); 7] = [
 /// All threads of a process that stopped itself have stopped by then.
 const STOPPING: Duration = Duration::from_millis(50);
 
-/// Points that are armed by files in `folder`: one named like the point that holds `kill` or `stop`, and a number where
-/// claims or commits below it are not meant. The first process that comes there renames the file to
+/// Points that are armed by files in `folder`: one named like the point that holds `kill` or `stop`, and `3` where claims
+/// or commits below 3 are not meant, or `=3` where no other is. The first process that comes there renames the file to
 /// `<point>.<its process id>` and sends itself SIGKILL or SIGSTOP.
 #[must_use]
 pub fn armed(folder: PathBuf) -> CrashPoints {
@@ -50,13 +50,19 @@ fn disarm(folder: &Path, name: &str, number: u64) -> Option<Signal> {
         Some("stop") => Signal::STOP,
         Some(_) | None => return None,
     };
-    let from = words.next().and_then(|from| from.parse().ok()).unwrap_or(0);
-    if number < from {
+    if !words.next().is_none_or(|wanted| is_meant(wanted, number)) {
         return None;
     }
     // Of several that come at once one succeeds.
     let struck = folder.join(format!("{name}.{}", std::process::id()));
     fs::rename(file, struck).ok().map(|()| signal)
+}
+
+fn is_meant(wanted: &str, number: u64) -> bool {
+    match wanted.strip_prefix('=') {
+        Some(only) => only.parse() == Ok(number),
+        None => wanted.parse().is_ok_and(|from: u64| from <= number),
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +84,9 @@ mod tests {
         assert_eq!(struck("after-file", 4), Some(Signal::STOP));
         assert_eq!(struck("after-file", 4), None, "once");
         assert!(folder.path().join(format!("after-file.{}", std::process::id())).exists());
+        order("kill =3");
+        assert_eq!((struck("after-file", 2), struck("after-file", 4)), (None, None), "no other claim is meant");
+        assert_eq!(struck("after-file", 3), Some(Signal::KILL));
         order("kill");
         assert_eq!(struck("after-file", 1), Some(Signal::KILL));
     }

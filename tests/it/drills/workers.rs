@@ -57,16 +57,15 @@ fn the_workers_are_killed_while_the_manifest_is_written() {
     }
 }
 
-/// The only worker of a cluster stops after its file; answers step, process id and file. Whoever takes its place begins
-/// with its claim.
-fn hung(drill: &mut Drill, cluster: &str) -> (String, u32, PathBuf) {
+/// The only worker of a cluster stops after its file; answers step, claim, process id and file.
+fn hung(drill: &mut Drill, cluster: &str) -> (String, u32, u32, PathBuf) {
     let claim = drill.rng.u32(1..=3);
     drill.arm("after-file", &format!("stop {claim}"));
     let step = drill.transcript(cluster, &["--follow"]);
     let zombie = drill.stopped("after-file");
     let of_claim = |file: &PathBuf| file.file_name().unwrap().to_str().unwrap().starts_with(&format!("{claim}-e"));
     let file = drill.unpublished().into_iter().find(of_claim).unwrap();
-    (step, zombie, file)
+    (step, claim, zombie, file)
 }
 
 fn is_published(drill: &Drill, file: &Path) -> bool {
@@ -89,8 +88,10 @@ fn a_worker_that_hung_comes_back_while_another_has_its_claim() {
         let mut drill = Drill::new("worker SIGSTOPped for over 10 s, SIGCONT while another has its claim", seed);
         drill.send();
         let cluster = drill.cluster(1);
-        let (step, zombie, file) = hung(&mut drill, &cluster);
-        drill.arm("before-file", "stop");
+        let (step, claim, zombie, file) = hung(&mut drill, &cluster);
+        // Whoever takes its place may be handed another claim first; until this one is handed out anew, the zombie's
+        // epoch is the current one and its commit is good.
+        drill.arm("before-file", &format!("stop ={claim}"));
         let other = drill.stopped("before-file");
         drill.said(&cluster, &step, "said nothing and were given up");
         signal(zombie, Signal::CONT);
@@ -108,7 +109,7 @@ fn a_worker_that_hung_comes_back_when_all_is_done() {
         let mut drill = Drill::new("worker SIGSTOPped past everything, SIGCONT when all is done", seed);
         drill.send();
         let cluster = drill.cluster(1);
-        let (step, zombie, file) = hung(&mut drill, &cluster);
+        let (step, _, zombie, file) = hung(&mut drill, &cluster);
         drill.until("the last claim", || (drill.published().iter().map(messages).sum::<u64>() == 600).then_some(()));
         signal(zombie, Signal::CONT);
         let said = drill.said(&cluster, &step, "came back and was refused");
