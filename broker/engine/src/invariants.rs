@@ -27,6 +27,7 @@ impl State {
     pub(crate) fn check(&self) -> Result<(), String> {
         ensure!(self.strays == 0, "{} events named something unknown", self.strays);
         ensure!(self.names.len() == self.queues.len(), "names and queues differ in number");
+        ensure!(self.queues.knows_the_restless(), "a queue in which something ends by itself is not known for it");
         self.deletions.check()?;
         let (mut dues, mut delays) = (0, 0);
         for queue in self.queues.values() {

@@ -12,6 +12,7 @@ pub(crate) mod message;
 mod messages;
 pub(crate) mod producers;
 pub(crate) mod queue;
+pub(crate) mod queues;
 pub(crate) mod reader;
 pub(crate) mod redrive;
 
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     command::{QueueRef, ReaderRef},
     reply::Rejected,
-    state::{deletions::Deletions, queue::Queue, reader::Reader},
+    state::{deletions::Deletions, queue::Queue, queues::Queues, reader::Reader},
     words::{ActiveTime, ClaimNumber, QueueGeneration, QueueName, ReaderId, SequenceNumber, Timestamp},
 };
 
@@ -42,7 +43,7 @@ pub struct State {
     pub(crate) downtime: u64,
     pub(crate) last_generation: QueueGeneration,
     pub(crate) names: BTreeMap<QueueName, QueueGeneration>,
-    pub(crate) queues: BTreeMap<QueueGeneration, Queue>,
+    pub(crate) queues: Queues,
     /// Which names were freed not long ago (A2).
     pub(crate) deletions: Deletions,
     pub(crate) dues: BTreeSet<(ActiveTime, QueueGeneration, Due)>,

@@ -31,7 +31,7 @@ impl State {
         // The messages of a burnt claim are judged by retention once they are back (B8): in the next turn.
         settlement.complete &= !settlement.events.iter().any(|event| matches!(event, Event::ClaimBurnt { .. }));
         settlement.events.extend(expired.events);
-        settlement.events.extend(self.queues.values().filter_map(|queue| forgettable(queue, active)));
+        settlement.events.extend(self.queues.restless().filter_map(|queue| forgettable(queue, active)));
         settlement
     }
 
@@ -73,7 +73,7 @@ impl State {
     /// Messages whose retention passed and that no claim holds (R9, B8).
     fn expiries(&self, now: Timestamp) -> Settlement {
         let mut settlement = Settlement { events: Vec::new(), complete: true };
-        for queue in self.queues.values() {
+        for queue in self.queues.restless() {
             let mut expired = expired(queue, now);
             let messages: Vec<_> = expired.by_ref().take(limits::SETTLED_IN_A_TURN).collect();
             settlement.complete &= expired.next().is_none();
@@ -94,15 +94,15 @@ impl State {
     pub(crate) fn next_settlement(&self) -> Option<Timestamp> {
         let due = self.dues.first().map(|(at, ..)| self.wall(*at));
         let delay = self.delays.first().map(|(at, ..)| *at);
-        let keys = self.queues.values().filter_map(oldest_key).min();
+        let keys = self.queues.restless().filter_map(Queue::oldest_key).min();
         let keys = keys.map(|at| self.wall(ActiveTime(at.0 + limits::KEY_LINGER)));
-        let retention = self.queues.values().filter_map(next_expiry).min();
+        let retention = self.queues.restless().filter_map(next_expiry).min();
         [due, delay, keys, retention, self.next_move()].into_iter().flatten().min()
     }
 
     /// Whether anything lives that downtime must not count against (H2).
     pub(crate) fn wants_ticks(&self) -> bool {
-        !self.dues.is_empty() || self.queues.values().any(|queue| oldest_key(queue).is_some())
+        !self.dues.is_empty() || self.queues.restless().any(|queue| queue.oldest_key().is_some())
     }
 }
 
@@ -157,14 +157,9 @@ fn next_expiry(queue: &Queue) -> Option<Timestamp> {
     Some(Timestamp(sent_at.0 + queue.attributes.retention))
 }
 
-/// When the oldest key or attempt expires; both are freed by one watermark.
-fn oldest_key(queue: &Queue) -> Option<ActiveTime> {
-    queue.keys.expiry(0).into_iter().chain(queue.attempts.oldest()).min()
-}
-
 /// The watermark that frees keys and attempts which expired a while ago: seldom, because each is judged by its own time anyway (H3).
 fn forgettable(queue: &Queue, now: ActiveTime) -> Option<Event> {
-    let oldest = oldest_key(queue)?;
+    let oldest = queue.oldest_key()?;
     if oldest.0 + limits::KEY_LINGER > now.0 {
         return None;
     }

@@ -75,7 +75,7 @@ impl State {
         if queue.move_tasks.running().is_some() {
             return Err(Rejected::MoveTaskRunning);
         }
-        if self.queues.values().filter(|queue| queue.move_tasks.running().is_some()).count() >= limits::MOVE_TASKS {
+        if self.queues.restless().filter(|queue| queue.move_tasks.running().is_some()).count() >= limits::MOVE_TASKS {
             return Err(Rejected::TooManyMoveTasks);
         }
         let task = MoveTask {
@@ -99,7 +99,7 @@ impl State {
     pub(crate) fn redrive(&self, now: Timestamp, space: Space) -> Vec<Event> {
         let mut due: Vec<_> = self
             .queues
-            .values()
+            .restless()
             .filter_map(|queue| Some((queue, queue.move_tasks.running().filter(|task| task.next_at <= now)?)))
             .collect();
         due.sort_by_key(|(queue, task)| (task.next_at, queue.generation));
@@ -117,7 +117,7 @@ impl State {
 
     /// When the next move task goes on.
     pub(crate) fn next_move(&self) -> Option<Timestamp> {
-        self.queues.values().filter_map(|queue| queue.move_tasks.due()).min()
+        self.queues.restless().filter_map(|queue| queue.move_tasks.due()).min()
     }
 }
 

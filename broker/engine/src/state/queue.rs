@@ -87,6 +87,16 @@ impl Queue {
         }
     }
 
+    /// Whether something ends by itself here: retention, keys, a move task. Leases and delays have lists of their own.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.messages.len() > 0 || self.oldest_key().is_some() || self.move_tasks.running().is_some()
+    }
+
+    /// When the oldest key or attempt expires; both are freed by one watermark.
+    pub(crate) fn oldest_key(&self) -> Option<ActiveTime> {
+        self.keys.expiry(0).into_iter().chain(self.attempts.oldest()).min()
+    }
+
     /// Otherwise it is a standard queue: every message is a group of its own (B5).
     pub(crate) fn is_fifo(&self) -> bool {
         self.name.is_fifo()
