@@ -182,7 +182,9 @@ impl Refused {
 /// Lets a call through, or refuses it in its own protocol. Health is for everyone: a probe has no token.
 pub(super) async fn check(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if path == "/healthz" || path.starts_with("/grpc.health.v1.Health/") {
+    // The page's own files tell nothing of this broker: they ask under `/console/api/`, with a token.
+    let is_page = path == "/" || (path.starts_with("/console/") && !path.starts_with("/console/api/"));
+    if is_page || path == "/healthz" || path.starts_with("/grpc.health.v1.Health/") {
         return next.run(request).await;
     }
     // A page takes nothing. An operation that is new here is for those who may do all.

@@ -99,3 +99,19 @@ async fn metrics_count_what_is_durable() {
     }
     broker.stop().await.expect("a clean end");
 }
+
+#[tokio::test]
+async fn the_page_is_at_the_root_and_lets_nothing_foreign_run() {
+    let broker = Served::start(&memory()).await;
+    let (head, body) = get(&broker, "/", "").await;
+    assert!(head.starts_with("http/1.1 200") && head.contains("content-type: text/html"), "{head}");
+    assert!(head.contains("content-security-policy: default-src 'self'; frame-ancestors 'none'"), "{head}");
+    assert!(head.contains("x-content-type-options: nosniff") && body.starts_with("<!doctype html>"), "{head}");
+    let (head, again) = get(&broker, "/console/index.html", "").await;
+    assert!(head.starts_with("http/1.1 200") && again == body, "{head}");
+    for path in ["/console/no.js", "/console/..%2fsrc%2flib.rs", "/console/%00"] {
+        let (head, _) = get(&broker, path, "").await;
+        assert!(head.starts_with("http/1.1 404"), "{path}: {head}");
+    }
+    broker.stop().await.expect("a clean end");
+}

@@ -2,6 +2,7 @@
 //! handle's to say.
 
 mod metrics;
+mod page;
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::{handle::Handle, limits};
 
 /// The routes of this front.
 pub(super) fn routes(handle: Handle) -> Router {
-    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(handle)
+    let figures = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(handle);
+    figures.merge(page::routes())
 }
 
 /// Whether the sequencer makes turns and the journal takes what came before: a read waits for both (H4).
