@@ -64,7 +64,13 @@ impl Page {
 
     /// Its messages from a bit on; `first` is the number of its first bit.
     fn from(&self, bit: u64, first: u64) -> impl Iterator<Item = (SequenceNumber, &Message)> {
-        let numbers = (bit..PAGE).filter(|bit| self.there >> bit & 1 == 1).map(move |bit| SequenceNumber(first + bit));
+        // From one that is there to the next: of a page that is drained from its front nearly all are gone.
+        let mut left = self.there >> bit << bit;
+        let numbers = std::iter::from_fn(move || {
+            let next = (left != 0).then(|| SequenceNumber(first + u64::from(left.trailing_zeros())));
+            left &= left.wrapping_sub(1);
+            next
+        });
         numbers.zip(self.messages.get(self.before(bit)..).unwrap_or_default())
     }
 }
