@@ -85,7 +85,7 @@ function tellState(next) {
   say(link, words[state.is]);
   put(link, 'class', `chip is-${state.is}`);
   if (state.is === 'away') tellAway();
-  if (state.is === 'live' && notice.dataset.kind === 'away') hideNotice();
+  if (state.is === 'live' && (notice.dataset.kind === 'away' || notice.dataset.kind === 'wrong')) hideNotice();
   if (state.is === 'live' && !known) learnBroker();
   if (state.is === 'refused') {
     tellNotice(state.error.message, 'wrong');

@@ -26,6 +26,7 @@ export function openFeed({ url, resume = null, onMessage, onState }) {
   let tries = 0;
   let since = null;
   let closed = false;
+  let missing = false;
   let abort = new AbortController();
   let wake = () => {};
 
@@ -41,14 +42,17 @@ export function openFeed({ url, resume = null, onMessage, onState }) {
 
   async function once() {
     abort = new AbortController();
+    missing = false;
     let silence = setTimeout(() => abort.abort(), SILENCE);
     try {
       const headers = { ...readHeaders(), accept: 'text/event-stream', ...(last ? { 'last-event-id': last } : {}) };
       const response = await fetch(url, { headers, cache: 'no-store', signal: abort.signal });
+      missing = response.status === 404;
       if (!response.ok) {
         const error = await errorOf(response);
         if (response.status < 500) {
-          closed = true;
+          // What is not there yet may come; nothing else gets better by asking again.
+          closed = response.status !== 404;
           onState({ is: 'refused', error });
         }
         throw error;
@@ -79,9 +83,9 @@ export function openFeed({ url, resume = null, onMessage, onState }) {
       await once().catch(() => {});
       if (closed) return;
       since ??= Date.now();
-      const wait = pause(tries, Math.random());
+      const wait = missing ? LONGEST_PAUSE : pause(tries, Math.random());
       tries += 1;
-      onState({ is: 'away', since, next: Date.now() + wait });
+      if (!missing) onState({ is: 'away', since, next: Date.now() + wait });
       await new Promise((resolve) => {
         wake = resolve;
         setTimeout(resolve, wait);

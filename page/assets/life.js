@@ -4,7 +4,7 @@
 import { get } from './api.js';
 import { el, put } from './dom.js';
 import { RULES } from './rules.js';
-import { clock, KINDS, many, number, span } from './words.js';
+import { clock, KINDS, many, number, span, stateWord } from './words.js';
 
 /** No more often than this is asked again, in milliseconds. */
 const PAUSE = 700;
@@ -69,7 +69,7 @@ export function makePanel(container, { queue, onClose, actions = () => [] }) {
     return [
       el('p', { class: 'verdict', text: message.sentence }),
       ruleLine(message.rule),
-      el('dl', { class: 'facts-of' }, ...pair('group', message.group), ...pair('state', (message.state ?? '').replaceAll('_', ' ')), ...pair('id', message.id)),
+      el('dl', { class: 'facts-of' }, ...pair('group', message.group), ...pair('state', stateWord(message.state)), ...pair('id', message.id)),
       el('h3', { text: 'Its life' }),
       message.complete === false ? el('p', { class: 'muted', text: 'Earlier steps are no longer remembered.' }) : null,
       timeline(message.life ?? []),
@@ -81,7 +81,7 @@ export function makePanel(container, { queue, onClose, actions = () => [] }) {
     return [
       el('p', { class: 'verdict', text: group.sentence }),
       ruleLine(group.rule),
-      el('dl', { class: 'facts-of' }, ...pair('depth', many(group.depth ?? 0, 'message')), ...pair('state', group.state)),
+      el('dl', { class: 'facts-of' }, ...pair('depth', many(group.depth ?? 0, 'message')), ...pair('state', stateWord(group.state))),
       el('div', { class: 'buttons' }, ...actions({ seq: null, group: group.group })),
     ].filter(Boolean);
   }

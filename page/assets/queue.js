@@ -126,6 +126,10 @@ export function openQueue(container, name, page) {
     if (state.is === 'away') before ??= model.frame === null ? null : remembered(model);
     if (state.is === 'live' && state.awayFor !== null && before) back = { awayFor: state.awayFor, facts: 0, gap: false };
     page.state(state);
+    if (state.is !== 'refused' || state.error.status !== 404) return;
+    stage.hidden = true;
+    empty.hidden = false;
+    empty.replaceChildren(el('h2', { text: `There is no queue ${name}` }), el('p', { text: 'Make it, and it appears here:' }), el('pre', { text: `lockstep queue create ${name}` }));
   }
 
   function onMessage({ event, id, data }) {

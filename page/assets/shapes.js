@@ -2,7 +2,7 @@
 // same shapes where there are too many.
 
 import { put, say, svg } from './dom.js';
-import { left, shortName } from './words.js';
+import { holderName, left } from './words.js';
 
 /** Measures of a strip of dots in pixels: of the large look, which bears numbers, and of the dense one. */
 export const LARGE = { pitch: 40, radius: 13, begin: 36, height: 74, middle: 30, more: 96 };
@@ -84,8 +84,8 @@ export function tickDot(node, dot, now) {
   }
   const holder = node.querySelector('.holder');
   if (holder) {
-    const time = dot.until === null || dot.until === undefined ? '' : ` ${left(dot.until, now)}`;
-    say(holder, `${dot.holder ? shortName(dot.holder, 14) : 'in flight'}${time}`);
+    const time = dot.until === null || dot.until === undefined ? '' : `, ${left(dot.until, now)}`;
+    say(holder, `${holderName(dot.holder)}${time}`);
   }
 }
 

@@ -34,8 +34,19 @@ const bytes = (n) => (n < 10_000 ? many(n, 'byte') : `${number(Math.round(n / 10
 
 const rule = (name) => (name ? ` (${name})` : '');
 
-/** A holder's name as it is shown: receive attempts are long, their begin is enough. */
-export const shortName = (name, most = 18) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+/** A name that is not longer than there is room for. */
+export const shortName = (name, most = 40) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+
+/** A holder in a word or two, for under a dot: the worker of a claim, the claim, or the epoch of a receive. */
+export function holderName(holder) {
+  if (!holder) return 'in flight';
+  const worker = /^worker (\S+), claim/.exec(holder);
+  const epoch = /^a receive, (epoch \d+)$/.exec(holder);
+  return shortName(worker?.[1] ?? epoch?.[1] ?? holder, 16);
+}
+
+/** A message's or group's state as people say it. */
+export const stateWord = (state) => ({ free: 'ready', behind: 'waits behind another', not_sent: 'not sent yet' })[state] ?? (state ?? '').replaceAll('_', ' ');
 
 /** Why a lane delivers nothing now, or what comes next: one short sentence that is true at `now`. */
 export function laneSentence(lane, now) {
@@ -98,7 +109,8 @@ export function factSentence(fact) {
   const kind = KINDS[fact.kind];
   const word = kind?.word ?? fact.kind.replaceAll('_', ' ');
   const message = fact.seq === null || fact.seq === undefined ? '' : `#${fact.seq} `;
-  const who = fact.who ? ` ${kind?.whose ? 'of' : 'by'} ${shortName(fact.who)}` : '';
+  const link = kind?.whose ? 'of ' : /^(to|from) /.test(fact.who) ? '' : 'by ';
+  const who = fact.who ? ` ${link}${shortName(fact.who)}` : '';
   if (kind?.whose && who) return `${message}${word.replace('lease', `lease${who}`)}`;
   const same = fact.kind === 'turned_away' && fact.key ? ` (same deduplication id ${shortName(fact.key)})` : '';
   return `${message}${word}${who}${same}`;

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { after } from 'node:test';
 
 import { chromium } from 'playwright-core';
 
@@ -29,18 +30,26 @@ export function atEnd(story, end) {
   endings.get(story).push(end);
 }
 
-/** A page of 1440 × 900; the story ends it, and fails when the page complained. `calm` lists complaints that belong to it. */
+let browser = null;
+after(() => browser?.close());
+
+/** A page with a past of its own, in the one browser of this process, whose profile is new and forgotten; `close()` ends it. */
+export async function launch(context = {}) {
+  browser ??= await chromium.launch({ executablePath, args: FLAGS });
+  const window = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...context });
+  const page = await window.newPage();
+  page.setDefaultTimeout(20_000);
+  return { page, close: () => window.close() };
+}
+
+/** A page for a story, which ends it, and fails when the page complained. `calm` lists complaints that belong to it. */
 export async function open(story, { calm = [], ...context } = {}) {
-  const profile = mkdtempSync(join(tmpdir(), 'lockstep-chromium-'));
-  const browser = await chromium.launchPersistentContext(profile, { executablePath, args: FLAGS, viewport: { width: 1440, height: 900 }, ...context });
-  const page = await browser.newPage();
+  const { page, close } = await launch(context);
   const wrong = [];
   page.on('pageerror', (error) => wrong.push(String(error.stack ?? error)));
   page.on('console', (message) => message.type() === 'error' && wrong.push(`${message.text()} ${message.location().url}`));
-  page.setDefaultTimeout(10_000);
   atEnd(story, async () => {
-    await browser.close();
-    rmSync(profile, { recursive: true, force: true });
+    await close();
     const real = wrong.filter((text) => !calm.some((known) => known.test(text)));
     assert.deepEqual(real, [], 'the page complained');
   });

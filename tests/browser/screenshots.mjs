@@ -1,0 +1,68 @@
+// The pictures of the documentation, of a real broker with a day of a small shop in it: light and dark. No story is judged
+// here.
+
+import { join } from 'node:path';
+
+import { launch, OUT, serve } from './browser.mjs';
+
+const endings = [];
+const story = { after: (end) => endings.push(end) };
+const QUEUE = 'orders.fifo';
+
+/** A queue with one lane of each kind, and some way behind it. */
+function fill(broker) {
+  broker.run('queue', 'create', 'dead.fifo');
+  broker.run('queue', 'create', QUEUE, '--visibility-timeout', '120');
+  broker.run('queue', 'create', 'mails.fifo');
+  broker.run('queue', 'create', 'reminders.fifo', '--delay', '600');
+  broker.run('queue', 'set', QUEUE, '--dead-letter-queue', 'dead.fifo', '--max-receives', '2');
+  const lines = (n, word) => Array.from({ length: n }, (_, i) => `{"order":${i + 1},"${word}":"yes"}`);
+  broker.send(QUEUE, 'customer-11', ...lines(1, 'poison'));
+  broker.run('receive', QUEUE, '--visibility-timeout', '0');
+  broker.run('receive', QUEUE, '--visibility-timeout', '0');
+  broker.send(QUEUE, 'customer-12', ...lines(6, 'paid'));
+  broker.run('receive', QUEUE, '--max', '3', '--delete');
+  broker.send(QUEUE, 'customer-15', ...lines(5, 'paid'));
+  broker.run('receive', QUEUE, '--max', '10');
+  broker.send(QUEUE, 'customer-20', ...lines(30, 'paid'));
+  broker.send(QUEUE, 'customer-21', ...lines(2, 'paid'));
+  broker.send(QUEUE, 'customer-33', ...lines(4, 'paid'));
+  broker.run('park', QUEUE, 'customer-33');
+  broker.send('mails.fifo', 'welcome', ...lines(9, 'mail'));
+  broker.send('reminders.fifo', 'late', ...lines(3, 'due'));
+  broker.run('send', QUEUE, '--group', 'customer-21', '--id', 'order-77', 'the same order');
+  broker.run('send', QUEUE, '--group', 'customer-21', '--id', 'order-77', 'the same order');
+}
+
+async function shoot(broker, scheme) {
+  const { page, close } = await launch({ colorScheme: scheme, viewport: { width: 1440, height: 900 } });
+  const take = (name) => page.screenshot({ path: join(OUT, `${name}-${scheme}.png`), animations: 'disabled' });
+  await page.goto(broker.link);
+  await page.getByRole('link', { name: QUEUE }).waitFor();
+  await new Promise((resolve) => setTimeout(resolve, 4_000));
+  await take('queues');
+  await page.getByRole('link', { name: QUEUE }).click();
+  await page.getByText('customer-20').first().waitFor();
+  broker.send(QUEUE, 'customer-21', 'one more');
+  broker.run('receive', QUEUE, '--max', '1', '--delete');
+  await new Promise((resolve) => setTimeout(resolve, 4_000));
+  await take('lanes');
+  await page.locator('.dot.is-in_flight').first().click();
+  await page.getByRole('list', { name: 'its life' }).waitFor();
+  await take('life');
+  await page.keyboard.press('Escape');
+  if (scheme === 'dark') {
+    await broker.kill();
+    await page.getByText(/^The broker is away/).waitFor();
+    await take('away');
+  }
+  await close();
+}
+
+const broker = await serve(story);
+try {
+  fill(broker);
+  for (const scheme of ['light', 'dark']) await shoot(broker, scheme);
+} finally {
+  for (const end of endings) await end();
+}
