@@ -15,6 +15,7 @@ pub mod identity;
 mod journey;
 pub mod limits;
 mod metrics;
+pub mod parsing;
 mod poll;
 mod receipts;
 mod recovery;

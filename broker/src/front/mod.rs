@@ -3,7 +3,7 @@
 
 pub(crate) mod access;
 mod door;
-mod grpc;
+pub(crate) mod grpc;
 pub(crate) mod port;
 pub(crate) mod sqs;
 pub(crate) mod tls;

@@ -20,10 +20,11 @@ mod redrive;
 mod streams;
 mod strikes;
 
+use lockstep_engine::words::QueueName;
 use lockstep_proto::{
     DESCRIPTORS,
     v1::{
-        admin_server::AdminServer, clock_server::ClockServer, dead_letters_server::DeadLettersServer,
+        SendEntry, admin_server::AdminServer, clock_server::ClockServer, dead_letters_server::DeadLettersServer,
         groups_server::GroupsServer, messages_server::MessagesServer, producers_server::ProducersServer,
         queues_server::QueuesServer, readers_server::ReadersServer,
     },
@@ -33,7 +34,18 @@ use tonic::{server::NamedService, service::Routes};
 use tonic_health::ServingStatus;
 
 use self::guard::Gate;
-use crate::{faults::Faults, front::door::Door, handle::Handle, limits};
+use crate::{
+    Invalid,
+    faults::Faults,
+    front::door::Door,
+    handle::{Handle, NewMessage},
+    limits,
+};
+
+/// A message as a caller gave it.
+pub(crate) fn sent_message(queue: &QueueName, entry: SendEntry) -> Result<NewMessage, Invalid> {
+    input::message(queue, Some(entry))
+}
 
 /// The services of the door: a handle and conversions.
 #[derive(Clone, Debug)]

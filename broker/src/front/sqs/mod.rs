@@ -29,6 +29,7 @@ use lockstep_engine::GroupDelivery;
 use serde::{Deserialize, Serialize};
 
 pub use self::credentials::{Account, Credentials};
+pub(crate) use self::operations::sent_message;
 pub(super) use self::{caller::Gate, reading::Budget};
 use self::{caller::RequestId, errors::SqsError, operations::Operation};
 use crate::handle::Handle;

@@ -15,6 +15,8 @@ mod tags;
 
 use axum::response::Response;
 
+pub(crate) use self::send::sent_message;
+
 use super::{
     Protocol, Services,
     caller::Caller,

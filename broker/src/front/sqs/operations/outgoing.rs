@@ -6,7 +6,6 @@ use lockstep_engine::words::{DeduplicationId, GroupId, QueueName};
 use super::Answered;
 use crate::{
     front::sqs::{
-        caller::Caller,
         digest,
         errors::{Code, SqsError},
         model::{
@@ -49,8 +48,8 @@ impl Outgoing<'_> {
         length(&self.body) + attributes
     }
 
-    /// Parses it for a queue.
-    pub(super) fn parse(self, queue: &QueueName, caller: &Caller) -> Answered<(NewMessage, Digests)> {
+    /// Parses it for a queue; `sender` is an account.
+    pub(super) fn parse(self, queue: &QueueName, sender: &str) -> Answered<(NewMessage, Digests)> {
         let body = self.body.filter(|body| !body.is_empty()).ok_or_else(|| SqsError::missing("MessageBody"))?;
         if !is_message_text(&body) {
             return Err(SqsError::characters());
@@ -77,7 +76,7 @@ impl Outgoing<'_> {
             AttributeValue::Binary(_) => String::new(),
         });
         let delay = delay.map(|seconds| seconds * 1_000);
-        let sender_id = caller.account.clone();
+        let sender_id = sender.to_owned();
         Ok((NewMessage { group, deduplication_id, body, delay, attributes, trace_header, sender_id }, digests))
     }
 }

@@ -1,6 +1,11 @@
 //! SendMessage and SendMessageBatch.
 
-use lockstep_engine::{Rejected, command::QueueRef, reply::Accepted, words::SequenceNumber};
+use lockstep_engine::{
+    Rejected,
+    command::QueueRef,
+    reply::Accepted,
+    words::{QueueName, SequenceNumber},
+};
 
 use super::{
     Answered, batches,
@@ -31,21 +36,31 @@ pub(super) fn sequence(number: SequenceNumber) -> String {
     format!("{:020}", number.0)
 }
 
-pub(super) async fn send_message(
-    services: &Services,
-    caller: &Caller,
-    request: SendMessage<'_>,
-) -> Answered<SendMessageAnswer> {
-    let queue = caller.queue(request.queue_url.as_deref())?;
-    let outgoing = Outgoing {
+/// A message alone, before anybody is asked.
+pub(crate) fn sent_message(queue: &QueueName, fields: &[u8]) -> Result<NewMessage, String> {
+    let request = serde_json::from_slice(fields).map_err(|error| error.to_string())?;
+    outgoing(request).parse(queue, "").map(|(message, _)| message).map_err(|refusal| refusal.text.into())
+}
+
+fn outgoing(request: SendMessage<'_>) -> Outgoing<'_> {
+    Outgoing {
         body: request.message_body,
         delay: request.delay_seconds,
         attributes: request.message_attributes,
         system_attributes: request.message_system_attributes,
         deduplication_id: request.message_deduplication_id,
         group: request.message_group_id,
-    };
-    let (message, digests) = outgoing.parse(&queue.name, caller)?;
+    }
+}
+
+pub(super) async fn send_message(
+    services: &Services,
+    caller: &Caller,
+    request: SendMessage<'_>,
+) -> Answered<SendMessageAnswer> {
+    let queue = caller.queue(request.queue_url.as_deref())?;
+    let outgoing = outgoing(request);
+    let (message, digests) = outgoing.parse(&queue.name, &caller.account)?;
     let fifo = queue.name.is_fifo();
     let outcomes = services.handle.send(queue, vec![message]).await.map_err(|it| plain(&it))?;
     let outcome = outcomes.into_iter().next().expect("one outcome for each entry");
@@ -70,7 +85,7 @@ pub(super) async fn send_message_batch(
     let fifo = queue.name.is_fifo();
     let (mut parsed, mut messages) = (Vec::new(), Vec::new());
     for (id, outgoing) in whole(&queue, entries)? {
-        let digests = outgoing.parse(&queue.name, caller).map(|(message, digests)| {
+        let digests = outgoing.parse(&queue.name, &caller.account).map(|(message, digests)| {
             messages.push(message);
             digests
         });
