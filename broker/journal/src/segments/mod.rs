@@ -63,7 +63,7 @@ const SPARE: &str = "spare";
 pub struct SegmentsOptions {
     /// How long one append, or the clean end, may take before the process is ended. Default: 10 s.
     pub stall_limit: Duration,
-    /// The size of a segment in bytes, at most 1 GiB; a frame that is larger has one for itself. Default: 64 MiB. So
+    /// The size of a segment in bytes, at most 1 GiB; a frame that is larger has one for itself. Default: 32 MiB. So
     /// much disk space is taken ahead, twice.
     pub segment_bytes: u64,
     /// Whole segments are taken ahead only while so many bytes of the disk stay free; near its end space is taken in
@@ -73,7 +73,7 @@ pub struct SegmentsOptions {
 
 impl Default for SegmentsOptions {
     fn default() -> Self {
-        Self { stall_limit: Duration::from_secs(10), segment_bytes: 64 << 20, keep_free: 128 << 20 }
+        Self { stall_limit: Duration::from_secs(10), segment_bytes: 32 << 20, keep_free: 128 << 20 }
     }
 }
 
