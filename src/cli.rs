@@ -145,6 +145,8 @@ pub(crate) enum Verb {
     Journal(JournalArgs),
     /// Send a day of messages through a broker and a pool of workers, and prove that it arrived.
     Pipeline(PipelineArgs),
+    /// A classroom on real processes: predict, kill, freeze, lose answers, and count what became of every message.
+    Lab(crate::lab::LabArgs),
     /// Clusters and steps of an emulated EMR that really runs them, inside the broker's process.
     Emr(crate::emr::EmrArgs),
     /// Judge the output of a pipeline against its input, without a broker.
@@ -159,6 +161,12 @@ pub(crate) enum Verb {
     /// Stands between a worker and its mapper, and ends the mapper when the worker dies.
     #[command(hide = true)]
     MapperGuard(crate::guard::GuardArgs),
+    /// A producer process of a lab.
+    #[command(hide = true)]
+    LabProducer(crate::lab::LabProducerArgs),
+    /// What the workers of a lab run over their batches.
+    #[command(hide = true)]
+    LabMapper(crate::lab::LabMapperArgs),
     /// A producer process; started by the pipeline.
     #[command(hide = true)]
     PipelineProducer(SenderArgs),

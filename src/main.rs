@@ -19,6 +19,7 @@ mod faults;
 mod follow;
 mod guard;
 mod journal;
+mod lab;
 mod output;
 mod parent;
 mod park;
@@ -108,12 +109,15 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Clock(args) => clock::run(args, &global).await,
         Verb::Pipeline(args) => Box::pin(pipeline::run(args, &global)).await,
         Verb::Journal(args) => journal::run(args, &global).await,
+        Verb::Lab(args) => Box::pin(lab::run(args, &global)).await,
         Verb::Verify(args) => verify::run(&args, &global),
         Verb::Simulate(args) => simulate::run(&args, &global),
         Verb::Emr(args) => Box::pin(emr::run(args, &global)).await,
         Verb::Worker(args) => worker::run(args, &global).await,
         Verb::Producer(args) => producer::run(args, &global).await,
         Verb::PipelineProducer(args) => sender::run(args).await,
+        Verb::LabProducer(args) => lab::produce(args).await,
+        Verb::LabMapper(args) => lab::map(&args),
         Verb::MapperGuard(args) => guard::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Each room, and the rooms of ours that it may depend on.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("proto", &[]),
     ("fuzz", &[]),
     ("page", &[]),
@@ -17,6 +17,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("broker/simulation", &["lockstep-broker", "lockstep-engine", "lockstep-journal"]),
     ("client", &["lockstep-proto"]),
     ("emr-sim", &["lockstep-client", "lockstep-journal"]),
+    ("lab", &["lockstep-client", "lockstep-emr-sim", "lockstep-page"]),
 ];
 
 fn root() -> &'static Path {
@@ -127,6 +128,7 @@ fn every_file_says_why_it_exists_and_stays_short() {
         "broker/simulation/src",
         "client/src",
         "emr-sim/src",
+        "lab/src",
         "fuzz/src",
         "page/src",
     ];

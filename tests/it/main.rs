@@ -20,6 +20,7 @@ mod hostile;
 mod house;
 mod journal;
 mod kill;
+mod lab;
 mod load;
 mod pipeline;
 mod power;
