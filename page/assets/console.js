@@ -25,7 +25,8 @@ let state = { is: 'connecting' };
 
 /** What the views share. */
 const page = {
-  clock: () => Date.now() + offset,
+  // While the broker is away its time stands still: a lease does not run out meanwhile (H2).
+  clock: () => (state.is === 'away' ? state.since : Date.now()) + offset,
   learn: (now) => (offset = now - Date.now()),
   away: () => state.is === 'away',
   mayWrite: () => known !== null && known.writes !== 'off' && hasWriteToken(),
@@ -96,7 +97,7 @@ function tellState(next) {
 
 function tellAway() {
   const wait = Math.max(0, state.next - Date.now());
-  tellNotice(`The broker is away since ${span(Date.now() - state.since)}. What you see was true then. ${wait > 600 ? `Trying again in ${span(wait)}.` : 'Trying again.'}`, 'away');
+  tellNotice(`The broker has been away for ${span(Date.now() - state.since)}. What you see was true before. ${wait > 600 ? `Trying again in ${span(wait)}.` : 'Trying again.'}`, 'away');
 }
 
 function tellNotice(text, kind) {

@@ -15,8 +15,16 @@ function open(title, ...content) {
   return { box, close: () => box.close() };
 }
 
-const field = (words, input, hint) =>
-  el('label', { class: 'field' }, el('span', { text: words }), input, hint ? el('small', { text: hint }) : null);
+let fields = 0;
+
+/** An input with its name above and a hint below, which those hear too who hear the page. */
+function field(words, input, hint) {
+  const name = `field-${(fields += 1)}`;
+  input.id = name;
+  if (hint) input.setAttribute('aria-describedby', `${name}-hint`);
+  const below = hint ? el('small', { id: `${name}-hint`, text: hint }) : null;
+  return el('div', { class: 'field' }, el('label', { for: name, text: words }), input, below);
+}
 
 /** Runs a call and says how it went, in the dialog's own line. */
 async function tell(out, buttons, call) {
@@ -102,14 +110,14 @@ function peeked(message) {
   return el(
     'li',
     {},
-    el('header', {}, el('strong', { text: `#${message.seq}` }), el('span', { text: message.group }), el('span', { class: 'muted', text: `sent ${clock(message.sent)}, received ${message.receives} times, deduplication id ${message.deduplication_id}` })),
+    el('header', {}, el('strong', { text: `#${message.seq}` }), el('span', { text: message.group }), el('span', { class: 'muted', text: `sent ${clock(message.sent)}, received ${message.receives === 1 ? 'once' : `${message.receives} times`}, deduplication id ${message.deduplication_id}` })),
     message.text === null ? el('p', { class: 'muted', text: 'Not text; shown as base64:' }) : null,
     el('pre', { text, tabindex: 0 }),
     attributes.length ? el('ul', { class: 'attributes' }, ...attributes) : null,
   );
 }
 
-const attribute = (one) => (typeof one === 'string' ? one : Object.entries(one).map(([key, value]) => `${key}: ${value}`).join(', '));
+const attribute = ({ name, type, value }) => `attribute ${name} (${type}): ${value}`;
 
 /** Brings dead letters back, each to its source or all to one queue. */
 export function redriveDialog(queue) {

@@ -27,7 +27,7 @@ export function makeLanes(container, { onDot = () => {}, onGroup = () => {}, clo
     { class: 'lane lanes-heading', 'aria-hidden': 'true' },
     el('span', { text: 'group' }),
     el('span', { class: 'way' }, el('span', { text: '◀ comes out first' }), el('span', { text: 'arrived last' })),
-    el('span', { text: 'what comes next, or why not' }),
+    el('span', { text: 'next, or why not' }),
   );
   const root = el('div', { class: 'lanes' }, heading, body, readout);
   container.append(root);

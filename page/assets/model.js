@@ -43,15 +43,22 @@ export function applyDiff(model, diff) {
 
 /** What a later comparison needs of a window: its totals and its messages. */
 export function remembered(model) {
-  const seen = new Set();
-  for (const lane of model.lanes.values()) for (const dot of lane.dots) seen.add(dot.seq);
+  const seen = new Map();
+  for (const lane of model.lanes.values()) for (const dot of lane.dots) seen.set(dot.seq, lane.group);
   return { frame: model.frame, messages: model.queue?.messages ?? 0, groups: model.queue?.groups ?? 0, seen };
+}
+
+/** Whether a message would be shown if it were there: a window that got smaller hides some. */
+function isInView(model, seq, group) {
+  const lane = model.lanes.get(group);
+  if (!lane) return !model.more || group < model.order.at(-1);
+  return lane.dots.length === lane.depth || BigInt(seq) < BigInt(lane.dots.at(-1).seq);
 }
 
 /** How a window that came back differs from the one before: messages of the window that are gone, and the totals. */
 export function compared(before, model) {
   const now = remembered(model);
-  const missing = [...before.seen].filter((seq) => !now.seen.has(seq)).length;
+  const missing = [...before.seen].filter(([seq, group]) => !now.seen.has(seq) && isInView(model, seq, group)).length;
   return {
     messages: now.messages,
     groups: now.groups,

@@ -5,7 +5,7 @@ import { put, say, svg } from './dom.js';
 import { holderName, left } from './words.js';
 
 /** Measures of a strip of dots in pixels: of the large look, which bears numbers, and of the dense one. */
-export const LARGE = { pitch: 40, radius: 13, begin: 36, height: 74, middle: 30, more: 96 };
+export const LARGE = { pitch: 40, radius: 13, begin: 36, height: 74, middle: 30, more: 106 };
 export const DENSE = { pitch: 15, radius: 5, begin: 16, height: 28, middle: 14, more: 66 };
 
 /** The states in the order of the legend, with their words. */
@@ -14,7 +14,7 @@ export const STATES = [
   ['in_flight', 'in flight, the ring is its time left'],
   ['behind', 'waits behind it'],
   ['delayed', 'delayed'],
-  ['dead_letter', 'to the dead letters'],
+  ['dead_letter', 'dead letter'],
   ['parked', 'parked'],
 ];
 

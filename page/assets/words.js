@@ -53,7 +53,9 @@ export function laneSentence(lane, now) {
   const head = lane.dots[0];
   if (lane.state === 'parked') return `parked: nothing comes out until it is unparked${rule(lane.rule)}`;
   if (!head || lane.state === 'empty') return 'empty';
-  if (head.state === 'dead_letter') return `#${head.seq} was received too often: it goes to the dead letters next${rule(lane.rule)}`;
+  if (lane.rule === 'Q2') return `#${head.seq} was received too often: the next receive makes it a dead letter (Q2)`;
+  if (lane.rule === 'H10') return `#${head.seq} was received too often, but there is no dead-letter queue any more: it comes again (H10)`;
+  if (lane.rule === 'L10') return 'waits: too many messages of the queue are in flight (L10)';
   if (lane.state === 'free') return `#${head.seq} is next, ready now`;
   const blocking = lane.dots.find((dot) => dot.state === 'in_flight' || dot.state === 'delayed');
   const until = lane.until ?? blocking?.until ?? null;
@@ -76,7 +78,7 @@ export function dotSentence(dot, lane, now) {
   if (dot.state === 'in_flight') parts.push(`in flight${dot.holder ? `, held by ${dot.holder}` : ''}${time}`);
   if (dot.state === 'behind') parts.push(first ? `waits behind #${first.seq}` : 'waits behind an earlier one');
   if (dot.state === 'delayed') parts.push(`delayed${time}`);
-  if (dot.state === 'dead_letter') parts.push('goes to the dead letters');
+  if (dot.state === 'dead_letter') parts.push('a dead letter');
   if (dot.state === 'parked') parts.push('parked with its group');
   if (dot.receives > 0) parts.push(`received ${dot.receives === 1 ? 'once' : `${dot.receives} times`}`);
   parts.push(`sent ${span(now - dot.sent)} ago`, bytes(dot.bytes));

@@ -101,6 +101,7 @@ export async function startMock(scene) {
     return json(response, 200, answers[path]);
   }
 
+  const beat = setInterval(() => feeds.forEach((feed) => feed.response.write(':\n\n')), 5_000);
   const server = createServer((request, response) => {
     const address = new URL(request.url, 'http://mock');
     const [, first, ...rest] = address.pathname.split('/');
@@ -128,6 +129,7 @@ export async function startMock(scene) {
     url: `http://127.0.0.1:${port}/`,
     calls,
     feeds,
+    queues: scene.queues,
     /** Tells all feeds of `name` something. */
     tell(name, event, data) {
       frame += 1;
@@ -144,6 +146,7 @@ export async function startMock(scene) {
       await listen(port);
     },
     async close() {
+      clearInterval(beat);
       cut();
       server.closeAllConnections();
       if (server.listening) await new Promise((resolve) => server.close(resolve));

@@ -57,7 +57,7 @@ test('a gap is said, and the picture is whole', async (story) => {
   await page.goto(`${mock.url}#/queue/${QUEUE}`);
   await page.getByText('waits for #41').waitFor();
   await mock.away();
-  await page.getByText(/^The broker is away since/).waitFor();
+  await page.getByText(/^The broker has been away for/).waitFor();
   assert.equal(await page.locator('body').evaluate((body) => body.classList.contains('away')), true);
   await mock.back();
   await page.getByText(/The broker was started again and is back after .* What happened in between is not remembered; the picture is whole\./).waitFor();
@@ -122,6 +122,15 @@ test('100,000 groups: only the window is asked, and drawing keeps up with 20 upd
   await page.getByRole('searchbox', { name: 'find a group' }).fill('group-099990');
   await page.getByRole('button', { name: /group-099990/ }).waitFor();
   await picture(page, 'crowd');
+});
+
+test('a queue that is not there yet appears once it is made', async (story) => {
+  const mock = await scene(story);
+  const page = await open(story, { calm: [/404/] });
+  await page.goto(`${mock.url}#/queue/new.fifo`);
+  await page.getByText('lockstep queue create new.fifo').first().waitFor();
+  mock.queues.set('new.fifo', everyState());
+  await page.getByText('waits for #41').waitFor();
 });
 
 test('lanes that look the same are not drawn anew, and the chosen message stays chosen', async (story) => {

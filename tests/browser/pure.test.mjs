@@ -67,6 +67,18 @@ test('what came back is compared with what was seen', () => {
   assert.equal(said, 'The broker was started again and is back after 4 s. 1 message in 1 group now, 2 before; 1 message of this view left meanwhile. 1 fact happened in between.');
 });
 
+test('what a smaller window hides did not leave', () => {
+  const model = emptyModel();
+  const dots = [1, 2, 3].map((seq) => dot(seq, 'waiting'));
+  const queue = { messages: 4, groups: 2 };
+  applySnapshot(model, { frame: '5', now: 1, queue, more: false, lanes: [lane('a', dots), lane('b', [dot(4, 'waiting')])] });
+  const before = remembered(model);
+  applySnapshot(model, { frame: '5', now: 1, queue, more: true, lanes: [lane('a', dots.slice(0, 2), { depth: 3 })] });
+  assert.equal(compared(before, model).same, true);
+  applySnapshot(model, { frame: '6', now: 1, queue, more: false, lanes: [lane('a', dots.slice(1))] });
+  assert.equal(compared(before, model).missing, 2);
+});
+
 test('rates come from totals, and a broker that began anew makes none negative', () => {
   const series = makeSeries(4);
   const totals = (sent) => ({ sent, received: 0, deleted: 0, turned_away: 0, messages: 0, waiting: 0, in_flight: 0 });

@@ -14,10 +14,11 @@ export function everyState() {
   const free = lane('customer-20', 3, 90, 60, 60);
   const delayed = { group: 'customer-31', place: 4, depth: 3, state: 'delayed', rule: 'O7', until: now + 45_000, dots: [101, 102, 103].map((seq) => dot(seq, 'delayed', { sent: now - 15_000, until: now + 45_000 })) };
   const parked = { group: 'customer-33', place: 5, depth: 5, state: 'parked', rule: 'B7', until: null, dots: [110, 111, 112, 113, 114].map((seq) => dot(seq, 'parked')) };
-  const poison = { group: 'customer-40', place: 6, depth: 3, state: 'free', rule: 'Q2', until: null, dots: [dot(120, 'dead_letter', { receives: 5 }), dot(121, 'waiting'), dot(122, 'waiting')] };
-  const lanes = [held, again, batch, free, delayed, parked, poison];
+  const poison = { group: 'customer-40', place: 6, depth: 3, state: 'free', rule: 'Q2', until: null, dots: [dot(120, 'waiting', { receives: 5 }), dot(121, 'waiting'), dot(122, 'waiting')] };
+  const dead = { group: 'customer-41', place: 7, depth: 2, state: 'free', rule: 'O1', until: null, dots: [dot(130, 'dead_letter', { receives: 5 }), dot(131, 'dead_letter', { receives: 5 })] };
+  const lanes = [held, again, batch, free, delayed, parked, poison, dead];
   const queue = queueOf('orders.fifo', {
-    messages: 90, waiting: 77, in_flight: 5, delayed: 3, groups: 7, groups_held: 3, parked: 1, oldest: now - 190_000, sent: 4_182,
+    messages: 92, waiting: 79, in_flight: 5, delayed: 3, groups: 8, groups_held: 3, parked: 1, oldest: now - 190_000, sent: 4_182,
     received: 4_120, deleted: 4_092, turned_away: 36, dead_lettered: 2, keys: 4_182, dead_letter_queue: 'dead.fifo',
   });
   return { queue, window: ({ dots }) => ({ lanes: lanes.map((one) => ({ ...one, dots: one.dots.slice(0, dots) })), more: false }) };

@@ -53,7 +53,7 @@ async function shoot(broker, scheme) {
   await page.keyboard.press('Escape');
   if (scheme === 'dark') {
     await broker.kill();
-    await page.getByText(/^The broker is away/).waitFor();
+    await page.getByText(/^The broker has been away/).waitFor();
     await take('away');
   }
   await close();
