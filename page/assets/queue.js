@@ -93,8 +93,7 @@ export function openQueue(container, name, page) {
 
   function writable(one) {
     one.dataset.write = '';
-    page.guard(root);
-    one.disabled = !page.mayWrite();
+    page.guard(el('div', {}, one));
     return one;
   }
 
@@ -105,7 +104,7 @@ export function openQueue(container, name, page) {
 
   function windowOf() {
     const look = view.dense ? DENSE : LARGE;
-    const wide = stage.querySelector('.strip')?.clientWidth ?? Math.max(300, stage.clientWidth * 0.55);
+    const wide = stage.querySelector('.strip')?.clientWidth ?? Math.max(300, stage.clientWidth * 0.7);
     const high = Math.ceil((window.innerHeight - 260) / look.height);
     return {
       queue: name,
@@ -177,13 +176,14 @@ export function openQueue(container, name, page) {
   }
 
   function draw(some) {
-    lanes.update(model, some);
-    panel.touch(some);
-    tell();
+    // Shown before they are drawn: what is hidden has no width.
     const none = model.lanes.size === 0;
     empty.hidden = !none;
     stage.hidden = none;
     if (none) empty.replaceChildren(...nothing());
+    lanes.update(model, some);
+    panel.touch(some);
+    tell();
   }
 
   function nothing() {

@@ -1,11 +1,10 @@
 // The page of all queues: a table that keeps itself up to date, with rates that it makes of totals. The feed is the
 // caller's; this only draws what it is given.
 
-import { short } from './chart.js';
 import { el, put, say, svg } from './dom.js';
-import { line, nice } from './chart.js';
+import { line, nice, short } from './chart.js';
 import { KEPT, makeSeries, rate, rates, sample } from './series.js';
-import { number, span } from './words.js';
+import { age, number } from './words.js';
 
 const COLUMNS = [
   ['Queue', ''],
@@ -40,7 +39,7 @@ export function makeQueues(container, { onOpen, clock }) {
     const cells = COLUMNS.slice(1).map(() => el('td'));
     const sent = svg('path', { class: 'line line-0' });
     const gone = svg('path', { class: 'line line-2' });
-    const spark = svg('svg', { viewBox: '0 0 120 28', width: 120, height: 28, role: 'img', 'aria-label': 'sent and deleted a second' }, sent, gone);
+    const spark = svg('svg', { viewBox: '0 0 120 28', width: 120, height: 28, role: 'img', 'aria-label': 'sent and deleted a second' }, svg('path', { class: 'axis', d: 'M1 25 H119' }), sent, gone);
     const notes = el('span', { class: 'notes' });
     const node = el('tr', {}, el('th', { scope: 'row' }, link, notes), ...cells, el('td', { class: 'spark' }, spark));
     node.addEventListener('click', (event) => event.target !== link && onOpen(name));
@@ -76,7 +75,7 @@ export function makeQueues(container, { onOpen, clock }) {
       number(queue.messages),
       number(queue.in_flight),
       `${number(queue.groups)}${held}`,
-      queue.oldest === null ? 'none' : span(clock() - queue.oldest),
+      queue.oldest === null ? 'none' : age(clock() - queue.oldest),
       short(rate(series, 'sent')),
       short(rate(series, 'deleted')),
       number(queue.turned_away),
