@@ -8,6 +8,7 @@ mod clock;
 mod completions;
 mod config;
 mod connect;
+mod console;
 mod delete;
 mod doctor;
 mod drain;

@@ -11,8 +11,8 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use lockstep_broker::{
-    Account, Broker, BrokerSettings, ClockChoice, GroupDelivery, Guest, JournalChoice, Security, SqsSettings,
-    StartError, StoreKind, Timestamp,
+    Account, Broker, BrokerSettings, ClockChoice, ConsoleSettings, GroupDelivery, Guest, JournalChoice, Security,
+    SqsSettings, StartError, StoreKind, Timestamp,
 };
 use lockstep_emr_sim::{
     attach,
@@ -25,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     cli::{DEFAULT_ADDRESS, Global},
     connect::trusting,
+    console::{self, ConsoleArgs},
     exit::{Found, Refused, Usage},
     faults,
     output::{print, say},
@@ -88,6 +89,8 @@ pub(crate) struct ServeArgs {
     account: Account,
     #[command(flatten)]
     security: SecurityArgs,
+    #[command(flatten)]
+    console: ConsoleArgs,
     /// Wait so long for another process to let go of the data directory.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     lock_patience: u64,
@@ -175,7 +178,9 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
         Err(why) => Err(why),
     };
     let admin = security.tokens.is_some();
-    let broker = tokio::task::spawn_blocking(move || start(&args, security)).await??;
+    let console = args.console.settings()?;
+    let link = console::link(&console, scheme, address);
+    let broker = tokio::task::spawn_blocking(move || start(&args, security, console)).await??;
     let door = open_clusters(clusters).await;
     let controller = match &door {
         wire::Door::Open(controller) => Some(controller.clone()),
@@ -188,6 +193,9 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     print(&format!("listening on {scheme}://{address}"))?;
+    if let Some(link) = link {
+        say(&link);
+    }
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -321,7 +329,7 @@ fn inherited_socket() -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-fn start(args: &ServeArgs, security: Security) -> anyhow::Result<Broker> {
+fn start(args: &ServeArgs, security: Security, console: ConsoleSettings) -> anyhow::Result<Broker> {
     let on_disk = |kind| JournalChoice::on_disk(args.data.clone(), kind);
     let journal = match args.journal {
         None => on_disk(None),
@@ -337,6 +345,7 @@ fn start(args: &ServeArgs, security: Security) -> anyhow::Result<Broker> {
         clock: args.clock()?,
         force_clock: args.force_clock,
         security,
+        console,
         sqs: SqsSettings {
             delivery: match args.sqs_delivery {
                 SqsDelivery::Prefix => GroupDelivery::Prefix,

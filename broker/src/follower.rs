@@ -32,6 +32,7 @@ use self::{
 use crate::{
     bodies::Bodies,
     limits,
+    recent::{self, Fact, Recent},
     request::Request,
     space::Gauge,
     writer::{Job, SliceJob},
@@ -69,6 +70,8 @@ pub(crate) struct Ways {
     pub(crate) bodies: Bodies,
     /// What is stored, and how much may be.
     pub(crate) space: Gauge,
+    /// Where people look what happened.
+    pub(crate) recent: Recent,
 }
 
 /// Everything the thread owns.
@@ -94,6 +97,9 @@ pub(crate) struct Follower {
     looked_at: Instant,
     /// Frames may go that a backup keeps.
     owing: bool,
+    /// Where people look what happened, and what is on its way there.
+    recent: Recent,
+    told: Vec<Fact>,
 }
 
 /// The broker ends: nothing more is to be written.
@@ -103,7 +109,7 @@ impl Follower {
     /// A follower, and the journal's end of what feeds it.
     pub(crate) fn new(past: Followed, ways: Ways, floor: u64) -> (Self, Feed) {
         let (feed, intake) = feed::connect();
-        let Ways { jobs, requests, bodies, space } = ways;
+        let Ways { jobs, requests, bodies, space, recent } = ways;
         let mover = Mover::new(requests, bodies);
         let (slice_bytes, bodies) = (MAX_SLICE_BYTES, (0, 0));
         let (idle_bytes, unseen, looked_at) = (0, 0, Instant::now());
@@ -122,6 +128,8 @@ impl Follower {
             unseen,
             looked_at,
             owing,
+            recent,
+            told: Vec::new(),
         };
         follower.look();
         follower.bodies.1 = follower.bodies.0;
@@ -160,7 +168,11 @@ impl Follower {
 
     fn apply(&mut self, frame: Durable) {
         let Durable { number, facts, event_bytes: size, bodies, bytes } = frame;
-        facts.iter().for_each(|event| self.past.engine.evolve(event));
+        for event in &facts {
+            recent::tell(event, &self.past.engine, number, &mut self.told);
+            self.past.engine.evolve(event);
+        }
+        self.recent.note(number, &mut self.told);
         self.past.held.add(number, bodies, bytes);
         self.past.last = number;
         self.past.tail_bytes += size;
@@ -236,6 +248,11 @@ impl Follower {
     fn follow(&mut self, fed: Fed) {
         match fed {
             Fed::Frame(frame) => self.apply(frame),
+            Fed::TurnedAway(accepted) => {
+                let last = self.past.last;
+                accepted.iter().for_each(|it| recent::turned_away(it, &self.past.engine, last, &mut self.told));
+                self.recent.note(last, &mut self.told);
+            }
             Fed::Ask(ask) => {
                 // The copy stands still meanwhile.
                 self.intake.writing(true);

@@ -95,6 +95,7 @@ impl Request for Journey {
             events: engine.tick(context.now).into_iter().collect(),
             bodies: Vec::new(),
             noted: Vec::new(),
+            turned_away: Vec::new(),
             held: Held::new(self.answer, Ok(arrival)),
         })
     }

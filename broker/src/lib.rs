@@ -18,9 +18,11 @@ mod metrics;
 pub mod parsing;
 mod poll;
 mod receipts;
+mod recent;
 mod recovery;
 mod request;
 mod scrub;
+mod sentences;
 mod sequencer;
 pub mod simulation;
 mod space;
@@ -38,6 +40,7 @@ pub use front::{
     port::{Guest, Security},
     sqs::{Account, Credentials, SqsSettings},
     tls::{Tls, TlsError, TlsFiles},
+    web::{ConsoleMode, ConsoleSettings},
 };
 pub use handle::{
     AttributeValue, ClaimPages, ClaimedBody, Delivery, ExplainedQueue, Handle, MessageAttribute, MessageAttributes,

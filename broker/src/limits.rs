@@ -112,6 +112,44 @@ pub const FOLLOWER_LAG: u64 = 16 << 20;
 pub const FOLLOWER_PAUSE: u64 = 1_000;
 /// The same while frames may go: then one is made for them, so that a drained disk is empty in seconds.
 pub const RELEASE_PAUSE: u64 = 100;
+/// Most feeds of the console at once.
+pub const FEEDS: usize = 64;
+/// Most lanes of a window.
+pub const LANES: usize = 200;
+/// Most dots of a lane.
+pub const DOTS: usize = 200;
+/// Most dots of all lanes of a window together: a look at them is well below 2 ms.
+pub const WINDOW_MESSAGES: usize = 8_192;
+/// Queues that a feed tells of.
+pub const FEED_QUEUES: usize = 500;
+/// Facts of one message of a feed; the rest is counted.
+pub const FEED_FACTS: usize = 200;
+/// Shortest time between two messages of a feed.
+pub const FEED_PAUSE: u64 = 50;
+/// So much longer for each feed that is open: all together look at windows no more than 200 times a second.
+pub const FEED_SHARE: u64 = 5;
+/// Bytes of diffs that a feed sends in a second on the long run.
+pub const FEED_BYTES_A_SECOND: u64 = 1 << 20;
+/// Shortest time between two looks at all queues, and at a window that is searched for.
+pub const FEED_QUEUES_PAUSE: u64 = 500;
+/// A feed that has nothing to say says that it lives, so often.
+pub const FEED_HEARTBEAT: u64 = 5_000;
+/// How long a feed waits for a page that reads nothing.
+pub const FEED_PATIENCE: u64 = 30_000;
+/// Most bytes of the body of a write of the console.
+pub const CONSOLE_BODY: usize = 256 << 10;
+/// How long it may take to arrive.
+pub const CONSOLE_BODY_TIME: u64 = 10_000;
+/// Such bodies that are read at once.
+pub const CONSOLE_WRITES: usize = 16;
+/// Most messages of a peek of the console.
+pub const CONSOLE_PEEK: usize = 100;
+/// Short looks after which a search for groups shows what it has.
+pub const FIND_LOOKS: usize = 32;
+/// Facts that are remembered for those who watch: some 6 MB.
+pub const RECENT_FACTS: usize = 65_536;
+/// Sends of one turn that were turned away and are noted there one by one.
+pub const RECENT_TURNED_AWAY: usize = 256;
 /// Most bytes of one chunk of a backup (H9).
 pub const BACKUP_CHUNK: usize = 1 << 20;
 /// How long a backup waits for its caller to take a chunk: nothing of the journal is given back meanwhile.

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lockstep_engine::{command::Space, words::QueueGeneration};
+use lockstep_engine::{command::Space, reply::Accepted, words::QueueGeneration};
 
 use crate::limits;
 
@@ -62,11 +62,21 @@ impl Counts {
 
 /// What one turn adds, until its frame is durable.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(BTreeMap<(QueueGeneration, Kind), u64>);
+pub(crate) struct Tally {
+    counts: BTreeMap<(QueueGeneration, Kind), u64>,
+    /// The first messages that were sent again, one by one.
+    pub(crate) turned_away: Vec<Accepted>,
+}
 
 impl Tally {
     pub(crate) fn add(&mut self, queue: QueueGeneration, kind: Kind, more: u64) {
-        *self.0.entry((queue, kind)).or_default() += more;
+        *self.counts.entry((queue, kind)).or_default() += more;
+    }
+
+    /// Notes messages that were sent again; they are counted by [`Self::add`].
+    pub(crate) fn turn_away(&mut self, accepted: Vec<Accepted>) {
+        let room = limits::RECENT_TURNED_AWAY.saturating_sub(self.turned_away.len());
+        self.turned_away.extend(accepted.into_iter().take(room));
     }
 }
 
@@ -186,11 +196,11 @@ impl Metrics {
 
     /// What was tallied is durable.
     pub(crate) fn count(&self, tally: &Tally) {
-        if tally.0.is_empty() {
+        if tally.counts.is_empty() {
             return;
         }
         let mut counted = self.counted();
-        for ((queue, kind), more) in &tally.0 {
+        for ((queue, kind), more) in &tally.counts {
             counted.of(*queue).add(*kind, *more);
         }
     }
@@ -241,6 +251,11 @@ impl Metrics {
             counted.of(*queue);
         }
         (counted.own.clone(), counted.others)
+    }
+
+    /// The counts of one queue; zeros where it has none of its own.
+    pub(crate) fn of_queue(&self, queue: QueueGeneration) -> Counts {
+        self.counted().own.get(&queue).copied().unwrap_or_default()
     }
 
     fn counted(&self) -> MutexGuard<'_, Counted> {

@@ -106,6 +106,7 @@ impl<Q: Question> Request for Poll<Q> {
                 // No poll stores a body.
                 bodies: Vec::new(),
                 noted: Vec::new(),
+                turned_away: Vec::new(),
                 held: Held::new(self.answer, decision.reply.map_err(Failure::Rejected)),
             }),
         }

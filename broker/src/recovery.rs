@@ -17,6 +17,7 @@ use crate::{
         Followed,
         held::{Held, Missing},
     },
+    recent::{self, Ring},
 };
 
 /// Why a journal does not give an engine.
@@ -80,6 +81,8 @@ pub(crate) struct Recovered {
     pub(crate) last_frame: Option<u64>,
     /// What the follower begins with, if there is to be one.
     pub(crate) followed: Option<Followed>,
+    /// What happened in the frames behind the checkpoint.
+    pub(crate) recent: Ring,
 }
 
 /// Whether a second engine is made for the follower.
@@ -106,9 +109,18 @@ pub(crate) fn recover<J: Journal>(journal: &J, follow: Follow) -> Result<Recover
             Follow::InLine => Some(Copy::InLine(Box::default())),
         };
         let mut replay = Replay::new(journal.checkpointed().map(|covers| covers.0));
+        let mut recent = Ring::after(replay.covered);
+        let mut told = Vec::new();
         for replayed in journal.replay() {
             let events = replay.take(replayed)?;
-            events.iter().for_each(|event| replay.engine.evolve(event));
+            let frame = replay.last_frame.unwrap_or(0);
+            for event in &events {
+                if copy.is_some() {
+                    recent::tell(event, &replay.engine, frame, &mut told);
+                }
+                replay.engine.evolve(event);
+            }
+            recent.note(frame, &mut told);
             if let Some(copy) = &mut copy {
                 copy.evolve(events);
             }
@@ -123,7 +135,7 @@ pub(crate) fn recover<J: Journal>(journal: &J, follow: Follow) -> Result<Recover
             let engine = copy.finish();
             Followed { engine, held, last, covered, checkpoint_bytes, tail_bytes }
         });
-        Ok(Recovered { engine, last_frame, followed })
+        Ok(Recovered { engine, last_frame, followed, recent })
     })
 }
 

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use lockstep_engine::{
     Engine, Event,
     command::{Command, Context},
-    words::{AttemptKey, QueueGeneration, Timestamp},
+    reply::Accepted,
+    words::{AttemptKey, QueueGeneration},
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -46,6 +47,8 @@ pub(crate) struct Outcome {
     pub(crate) bodies: Vec<Bytes>,
     /// What counts in the figures although no event tells it.
     pub(crate) noted: Vec<(QueueGeneration, Kind)>,
+    /// What was to be sent and was there already (S6).
+    pub(crate) turned_away: Vec<Accepted>,
     /// The answer.
     pub(crate) held: Held,
 }
@@ -53,7 +56,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// An answer without events.
     pub(crate) fn answer(held: Held) -> Self {
-        Self { events: Vec::new(), bodies: Vec::new(), noted: Vec::new(), held }
+        Self { events: Vec::new(), bodies: Vec::new(), noted: Vec::new(), turned_away: Vec::new(), held }
     }
 }
 
@@ -63,7 +66,7 @@ pub(crate) struct Parking {
     /// It is tried again when this queue changes.
     pub(crate) queue: QueueGeneration,
     /// It is tried again at this instant.
-    pub(crate) wake_at: Timestamp,
+    pub(crate) wake_at: lockstep_engine::words::Timestamp,
     /// Whether it is a receive: where one finds nothing, none does.
     pub(crate) receive: bool,
     /// Under which attempt it came; a later poll under the same replaces it (H8).
@@ -141,13 +144,14 @@ where
     fn run(self: Box<Self>, engine: &Engine, context: &Context, _may_wait: bool) -> Ran {
         let Self { command, bodies, answer, .. } = *self;
         let decision = engine.decide(&command, context);
-        let duplicates = decision.reply.as_ref().map(C::duplicates).unwrap_or_default();
-        let noted = duplicates.into_iter().map(|queue| (queue, Kind::Deduplicated)).collect();
+        let turned_away = decision.reply.as_ref().map(C::duplicates).unwrap_or_default();
+        let noted = turned_away.iter().map(|accepted| (accepted.generation, Kind::Deduplicated)).collect();
         let stored = |index: &u32| bodies[*index as usize].clone();
         Ran::Done(Outcome {
             bodies: decision.bodies.iter().map(stored).collect(),
             events: decision.events,
             noted,
+            turned_away,
             held: Held::new(answer, decision.reply.map_err(Failure::Rejected)),
         })
     }
@@ -169,7 +173,7 @@ pub(crate) struct ReadRequest<T, F> {
 impl<T, F> Request for ReadRequest<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&Engine, Timestamp) -> Result<T, Failure> + Send,
+    F: FnOnce(&Engine, &Context) -> Result<T, Failure> + Send,
 {
     fn is_gone(&self) -> bool {
         self.answer.is_closed()
@@ -177,7 +181,7 @@ where
 
     fn run(self: Box<Self>, engine: &Engine, context: &Context, _may_wait: bool) -> Ran {
         let Self { read, answer } = *self;
-        let reply = read(engine, context.now);
+        let reply = read(engine, context);
         Ran::Done(Outcome::answer(Held::new(answer, reply)))
     }
 

@@ -27,6 +27,7 @@ use crate::{
     front::{
         port::{self, Door, Doors, Guest, Security},
         sqs::SqsSettings,
+        web::ConsoleSettings,
     },
     handle::Handle,
     identity::Identity,
@@ -51,6 +52,15 @@ pub enum JournalChoice {
 }
 
 impl JournalChoice {
+    /// What it is called.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Sled(_) => "sled",
+            Self::Segments(_) => "segments",
+            Self::Memory => "memory",
+        }
+    }
+
     /// The journal on disk of this kind; where none is named, the one that the directory holds, and sled in a new one.
     ///
     /// # Errors
@@ -94,6 +104,8 @@ pub struct BrokerSettings {
     pub security: Security,
     /// The SQS door.
     pub sqs: SqsSettings,
+    /// The console.
+    pub console: ConsoleSettings,
 }
 
 impl BrokerSettings {
@@ -113,6 +125,7 @@ impl BrokerSettings {
             faults: None,
             security: Security::default(),
             sqs: SqsSettings::default(),
+            console: ConsoleSettings::default(),
         }
     }
 }
@@ -229,7 +242,13 @@ impl Broker {
             spawn("lockstep-follower", fault_in.clone(), move || follower.run())?;
         }
         spawn("lockstep-sequencer", fault_in, move || runtime.block_on(sequencer.run()))?;
-        let doors = Doors { security: settings.security.clone(), sqs: settings.sqs, guest: None };
+        let doors = Doors {
+            security: settings.security.clone(),
+            sqs: settings.sqs,
+            console: settings.console.clone(),
+            journal: settings.journal.name(),
+            guest: None,
+        };
         let scrub_pause = settings.scrub_pause;
         Ok(Self { handle, phase, fault, faults: settings.faults.clone(), doors, scrub_pause, ended })
     }

@@ -294,6 +294,7 @@ impl Turn {
         for (queue, kind) in outcome.noted {
             work.tally.add(queue, kind, 1);
         }
+        work.tally.turn_away(outcome.turned_away);
         work.held.push(outcome.held);
     }
 

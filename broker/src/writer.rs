@@ -19,6 +19,7 @@ use crate::{
     faults::{CrashPoint, Faults},
     follower::{Durable, Feed},
     metrics::{Metrics, Tally},
+    recent::Recent,
     request::Held,
     turn::Draft,
 };
@@ -84,6 +85,8 @@ pub(crate) struct Writer<J> {
     /// Who follows what is durable.
     pub(crate) feed: Option<Feed>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who watches hears of each durable frame.
+    pub(crate) recent: Recent,
     /// Where a plan ends the process; absent unless one was asked for.
     pub(crate) faults: Option<Faults>,
     /// Why nothing more is written.
@@ -111,6 +114,9 @@ impl<J: Journal> Writer<J> {
                 match frame.map_or(Ok(()), |frame| self.append(frame)) {
                     Ok(()) => {
                         self.metrics.count(&tally);
+                        if let Some(feed) = self.feed.as_ref().filter(|_| !tally.turned_away.is_empty()) {
+                            feed.tell_turned_away(tally.turned_away);
+                        }
                         held.into_iter().for_each(Held::release);
                     }
                     Err(reason) => {
@@ -145,6 +151,7 @@ impl<J: Journal> Writer<J> {
             let bodies = u32::try_from(frame.bodies.len()).expect("a frame holds far fewer bodies than 2^32");
             let (bytes, event_bytes) = (frame.stored_bytes(), frame.events.len() as u64);
             feed.hand(Durable { number, bodies, bytes, facts, event_bytes });
+            self.recent.durable(number);
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ pub use tags::{TagQueue, UntagQueue};
 
 use crate::{
     AttributeChanges, Event, Rejected, State,
+    reply::Accepted,
     words::{
         AttemptKey, BodyOwner, BodyRef, ClaimNumber, ContentDigest, DeduplicationKey, Epoch, GroupId, Label,
         QueueGeneration, QueueName, ReaderId, Receipt, SendNumber, SequenceNumber, Tags, Timestamp, ValueKey,
@@ -85,8 +86,8 @@ pub trait Command {
         false
     }
 
-    /// The queue of each message that was to be sent and was there already (S6).
-    fn duplicates(_reply: &Self::Reply) -> Vec<QueueGeneration> {
+    /// The messages that were to be sent and were there already (S6).
+    fn duplicates(_reply: &Self::Reply) -> Vec<Accepted> {
         Vec::new()
     }
 }

@@ -130,6 +130,15 @@ impl Holder {
             Self::Receiver { since, .. } | Self::Delay { since, .. } | Self::Claim { since, .. } => *since,
         }
     }
+
+    /// Until when; a claim without a limit does not end by time.
+    #[must_use]
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Receiver { until, .. } | Self::Delay { until, .. } => Some(*until),
+            Self::Claim { lapses_at, .. } => *lapses_at,
+        }
+    }
 }
 
 /// A message that is held, and thereby holds back those behind it.
@@ -305,7 +314,7 @@ impl State {
     }
 
     /// The reason of a message that no earlier one holds back.
-    fn reason_of(&self, message: &Message, queue: &Queue) -> Reason {
+    pub(crate) fn reason_of(&self, message: &Message, queue: &Queue) -> Reason {
         let policy = queue.attributes.redrive.as_ref();
         let policy = policy.filter(|policy| message.receives >= policy.max_receives);
         match (message.hold, policy) {
@@ -321,7 +330,7 @@ impl State {
     }
 
     /// A held message and its holder.
-    fn held(&self, queue: &Queue, sequence: SequenceNumber) -> Option<Blocking> {
+    pub(crate) fn held(&self, queue: &Queue, sequence: SequenceNumber) -> Option<Blocking> {
         let message = queue.messages.get(sequence)?;
         let holder = match message.hold {
             Hold::Free => return None,

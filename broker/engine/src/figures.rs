@@ -119,7 +119,7 @@ fn figures(queue: &Queue) -> QueueFigures {
 }
 
 /// In a standard queue the oldest need not be the first: a dead letter keeps its time (Q3).
-fn oldest_sent_at(queue: &Queue) -> Option<Timestamp> {
+pub(crate) fn oldest_sent_at(queue: &Queue) -> Option<Timestamp> {
     let by_age = queue.by_age.first().map(|(sent_at, _)| *sent_at);
     by_age.or_else(|| queue.messages.first().map(|(_, message)| message.sent_at))
 }

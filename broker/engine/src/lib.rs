@@ -27,7 +27,9 @@ mod invariants;
 pub mod limits;
 pub mod reply;
 mod state;
+mod told;
 pub mod view;
+pub mod window;
 pub mod words;
 
 pub use attributes::{

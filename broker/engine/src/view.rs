@@ -43,6 +43,8 @@ pub struct QueueView {
     pub last_sequence: SequenceNumber,
     /// Bytes of bodies.
     pub bytes: u64,
+    /// Of the oldest message that is there.
+    pub oldest_sent_at: Option<Timestamp>,
     pub readers: u32,
 }
 
@@ -241,6 +243,7 @@ fn queue_view(queue: &Queue) -> QueueView {
         deduplication_keys: queue.keys.len() as u64,
         last_sequence: queue.last_sequence,
         bytes: queue.bytes,
+        oldest_sent_at: crate::figures::oldest_sent_at(queue),
         readers: u32::try_from(queue.readers.len()).expect("a queue has at most 1,000 readers"),
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use lockstep_engine::Event;
+use lockstep_engine::{Event, reply::Accepted};
 use lockstep_journal::FrameNumber;
 use tokio::sync::Semaphore;
 
@@ -60,6 +60,8 @@ pub(super) enum Fed {
     Frame(Durable),
     /// Somebody wants the state after every frame before.
     Ask(Ask),
+    /// Messages were sent again, and the answers that say so are released (S6).
+    TurnedAway(Vec<Accepted>),
 }
 
 /// The journal's end.
@@ -95,6 +97,12 @@ impl Feed {
         drop(shared);
         // A follower that is gone has said why, or the broker ends.
         let _ = self.fed.send(Some(Fed::Frame(frame)));
+    }
+
+    /// Tells of messages that were sent again.
+    pub(crate) fn tell_turned_away(&self, accepted: Vec<Accepted>) {
+        // As above.
+        let _ = self.fed.send(Some(Fed::TurnedAway(accepted)));
     }
 
     /// The way to ask the follower for its state.

@@ -29,7 +29,7 @@ impl Request for Nudge {
 
     fn run(self: Box<Self>, engine: &Engine, context: &Context, _may_wait: bool) -> Ran {
         let events = engine.tick(context.now).into_iter().collect();
-        Ran::Done(Outcome { events, bodies: Vec::new(), noted: Vec::new(), held: Held::new(self.answer, Ok(())) })
+        Ran::Done(Outcome { events, ..Outcome::answer(Held::new(self.answer, Ok(()))) })
     }
 
     fn fail(self: Box<Self>, failure: Failure) {

@@ -115,6 +115,17 @@ impl Tokens {
         if tokens.is_empty() { Err("it names no token".to_owned()) } else { Ok(Self(tokens.into())) }
     }
 
+    /// Judges a call by its `authorization` header, for a front that says in its own form what is wrong.
+    ///
+    /// # Errors
+    /// Whether the token is known, a name for programs, and a text.
+    pub(super) fn judge(&self, authorization: Option<&str>, right: Right) -> Result<(), (bool, &'static str, String)> {
+        self.check(authorization, right).map_err(|refused| {
+            let (code, reason, text) = refused.told();
+            (code == Code::PermissionDenied, reason, text)
+        })
+    }
+
     /// Judges a call by its `authorization` header.
     fn check(&self, authorization: Option<&str>, right: Right) -> Result<(), Refused> {
         let given = authorization.ok_or(Refused::Missing)?;
@@ -159,8 +170,9 @@ enum Refused {
 }
 
 impl Refused {
-    fn status(&self) -> Status {
-        let (code, reason, text) = match self {
+    /// A code, a name for programs, and what is wrong.
+    fn told(&self) -> (Code, &'static str, String) {
+        match self {
             Self::Missing => (
                 Code::Unauthenticated,
                 "TOKEN_MISSING",
@@ -173,7 +185,11 @@ impl Refused {
                 "RIGHT_MISSING",
                 format!("the token {name:?} does not have the right {:?}, which this call needs", right.name()),
             ),
-        };
+        }
+    }
+
+    fn status(&self) -> Status {
+        let (code, reason, text) = self.told();
         let details = ErrorDetails::with_error_info(reason, "lockstep", [("rule".to_owned(), String::new())]);
         Status::with_error_details(code, text, details)
     }
@@ -182,9 +198,10 @@ impl Refused {
 /// Lets a call through, or refuses it in its own protocol. Health is for everyone: a probe has no token.
 pub(super) async fn check(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    // The page's own files tell nothing of this broker: they ask under `/console/api/`, with a token.
-    let is_page = path == "/" || (path.starts_with("/console/") && !path.starts_with("/console/api/"));
-    if is_page || path == "/healthz" || path.starts_with("/grpc.health.v1.Health/") {
+    // The page's own files tell nothing of this broker; what they ask for, under `/console/api/`, the console judges: it
+    // knows a token of its own, too.
+    let is_console = path == "/" || path.starts_with("/console/");
+    if is_console || path == "/healthz" || path.starts_with("/grpc.health.v1.Health/") {
         return next.run(request).await;
     }
     // A page takes nothing. An operation that is new here is for those who may do all.

@@ -7,4 +7,4 @@ pub(crate) mod grpc;
 pub(crate) mod port;
 pub(crate) mod sqs;
 pub(crate) mod tls;
-mod web;
+pub(crate) mod web;

@@ -35,6 +35,10 @@ pub(crate) struct Doors {
     pub(crate) security: Security,
     /// See [`SqsSettings`](sqs::SqsSettings).
     pub(crate) sqs: sqs::SqsSettings,
+    /// See [`ConsoleSettings`](web::ConsoleSettings).
+    pub(crate) console: web::ConsoleSettings,
+    /// What the journal is called.
+    pub(crate) journal: &'static str,
     /// Who else answers on the port.
     pub(crate) guest: Option<Guest>,
 }
@@ -76,7 +80,7 @@ impl Guest {
 pub(crate) async fn serve(
     handle: Handle,
     faults: Option<Faults>,
-    Doors { security, sqs: settings, guest }: Doors,
+    Doors { security, sqs: settings, console, journal, guest }: Doors,
     listener: TcpListener,
     door: watch::Receiver<Door>,
 ) -> Result<(), tonic::transport::Error> {
@@ -96,7 +100,8 @@ pub(crate) async fn serve(
         settings,
         budget: sqs::Budget::default(),
     };
-    let routes = grpc::routes(handle.clone(), faults, door.clone()).await.into_axum_router().merge(web::routes(handle));
+    let routes = grpc::routes(handle.clone(), faults, door.clone()).await.into_axum_router();
+    let routes = routes.merge(web::routes(handle, console, security.tokens.clone(), journal, door.clone()));
     let routes = match &guest {
         Some(guest) => routes.merge(guest.calls.clone()),
         None => routes,
@@ -133,5 +138,6 @@ async fn unknown(request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         return Status::unimplemented(format!("this broker has no method {path}")).into_http();
     }
-    (StatusCode::NOT_FOUND, "nothing is here; there are /metrics, /healthz and gRPC\n").into_response()
+    (StatusCode::NOT_FOUND, "nothing is here; there are the console at /, /metrics, /healthz and gRPC\n")
+        .into_response()
 }

@@ -7,6 +7,7 @@ mod aws;
 mod backup;
 mod clock;
 mod commit;
+mod console;
 mod dead_letters;
 mod explain;
 mod figures;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lockstep_engine::{
     Engine,
-    command::{Command, CreateQueue, DeleteQueue, PurgeQueue, QueueRef, SetQueueAttributes},
+    command::{Command, Context, CreateQueue, DeleteQueue, PurgeQueue, QueueRef, SetQueueAttributes},
     reply::QueueCreated,
     view::QueueView,
     words::{AttemptId, AttemptKey, QueueGeneration, Receipt, SequenceNumber, Timestamp},
@@ -34,12 +35,15 @@ use uuid::Uuid;
 pub(crate) use crate::{
     identity::id_text,
     metrics::{Kind, Reading, limited},
+    recent::{Fact, FactKind, Party},
+    sentences::{explained, span},
 };
 pub(crate) use admin::Drain;
 pub(crate) use attributes::is_message_text;
 pub use attributes::{AttributeValue, MessageAttribute, MessageAttributes, is_wanted};
 pub(crate) use backup::Backups;
 pub use commit::{NewCommit, NewOutput, NewTarget, NewValue};
+pub(crate) use console::{Life, LifeOf, Look, QueueCounts};
 pub(crate) use dead_letters::{MoveTaskName, move_task_failure};
 pub use explain::{ExplainedQueue, Wanted};
 pub(crate) use figures::{Figures, QueueRow, ReaderRow};
@@ -55,6 +59,7 @@ use crate::{
     metrics::Metrics,
     poll::{Poll, Question},
     receipts::{GarbageHandle, Receipts},
+    recent::Recent,
     request::{Answer, CommandRequest, ReadRequest, Request},
 };
 
@@ -77,6 +82,7 @@ pub struct Handle {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
     pub(crate) backups: Backups,
+    pub(crate) recent: Recent,
 }
 
 impl std::fmt::Debug for Handle {
@@ -183,6 +189,15 @@ impl Handle {
     where
         T: Send + 'static,
         F: FnOnce(&Engine, Timestamp) -> Result<T, Failure> + Send + 'static,
+    {
+        self.read_in(move |engine, context| read(engine, context.now)).await
+    }
+
+    /// The same, with all that surrounds the turn.
+    async fn read_in<T, F>(&self, read: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Engine, &Context) -> Result<T, Failure> + Send + 'static,
     {
         self.ask(|answer| Box::new(ReadRequest { read, answer })).await
     }

@@ -17,6 +17,7 @@ use crate::{
     limits,
     metrics::Metrics,
     receipts::Receipts,
+    recent::Recent,
     recovery::Recovered,
     sequencer::{Phase, Sequencer},
     space::Gauge,
@@ -52,7 +53,8 @@ pub(crate) struct Parts<J> {
 pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSettings) -> Parts<J> {
     let Ground { journal, recovered, receipts, clock, resumed_at, directory, backlog } = ground;
     let clock_is_manual = !matches!(settings.clock, ClockChoice::System);
-    let Recovered { engine, last_frame, followed } = recovered;
+    let Recovered { engine, last_frame, followed, recent } = recovered;
+    let recent = Recent::new(recent);
     let turn = start_turn(engine, last_frame, resumed_at);
     let turn = if clock_is_manual { turn.without_ticks() } else { turn };
     let identity = Identity::new(journal.identity().0);
@@ -73,7 +75,7 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
     };
     let follow = |followed| {
         let (requests, bodies, space) = (requests_in.clone(), bodies.clone(), space.clone());
-        let ways = Ways { jobs: jobs_in.downgrade(), requests, bodies, space };
+        let ways = Ways { jobs: jobs_in.downgrade(), requests, bodies, space, recent: recent.clone() };
         Follower::new(followed, ways, settings.checkpoint_floor)
     };
     let (follower, feed) = followed.map(follow).unzip();
@@ -99,6 +101,7 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         failed: None,
         feed,
         metrics: Arc::clone(&metrics),
+        recent: recent.clone(),
         faults: settings.faults.clone(),
     };
     let shares = Arc::new(Semaphore::new(limits::QUEUED_KIB as usize));
@@ -113,6 +116,7 @@ pub(crate) fn assemble<J: Journal>(ground: Ground<'_, J>, settings: &BrokerSetti
         metrics,
         drain: Drain::off(),
         backups,
+        recent,
     };
     Parts { sequencer, writer, follower, handle, phase, fault }
 }

@@ -11,7 +11,7 @@ use crate::support::{Served, memory};
 /// One request of HTTP/1.1; head and body of the answer.
 pub(crate) async fn get(broker: &Served, path: &str, headers: &str) -> (String, String) {
     let mut stream = TcpStream::connect(broker.address).await.expect("connected");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("answered");

@@ -3,6 +3,7 @@
 
 mod backup;
 mod checkpoints;
+mod console;
 mod dead_letters;
 mod delivery;
 mod drain;

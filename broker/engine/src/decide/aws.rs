@@ -8,9 +8,9 @@ use crate::{
     },
     decide::{catalog, send::Sending},
     limits,
-    reply::{QueueCreated, Rejected},
+    reply::{Accepted, QueueCreated, Rejected},
     state::queue::Queue,
-    words::{QueueGeneration, Timestamp},
+    words::Timestamp,
 };
 
 /// Whether something that happened `at` is too near.
@@ -84,7 +84,7 @@ impl Command for SendSeparately {
         Decision { events: sending.events, bodies: sending.bodies, reply: Ok(outcomes) }
     }
 
-    fn duplicates(reply: &Self::Reply) -> Vec<QueueGeneration> {
+    fn duplicates(reply: &Self::Reply) -> Vec<Accepted> {
         Send::duplicates(reply)
     }
 }

@@ -171,7 +171,7 @@ impl Command for Send {
         }
         Decision { events: sending.events, bodies: sending.bodies, reply: Ok(outcomes) }
     }
-    fn duplicates(reply: &Self::Reply) -> Vec<QueueGeneration> {
-        reply.iter().flatten().filter(|accepted| accepted.duplicate).map(|accepted| accepted.generation).collect()
+    fn duplicates(reply: &Self::Reply) -> Vec<Accepted> {
+        reply.iter().flatten().filter(|accepted| accepted.duplicate).copied().collect()
     }
 }

@@ -1,6 +1,7 @@
 //! Plain HTTP for those who watch a broker: whether it lives, and its figures. It converts; what is true is the
 //! handle's to say.
 
+mod console;
 mod metrics;
 mod page;
 
@@ -14,13 +15,23 @@ use axum::{
     routing::get,
 };
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
+pub use self::console::{ConsoleMode, ConsoleSettings};
+use super::{access::Tokens, door::Door};
 use crate::{handle::Handle, limits};
 
 /// The routes of this front.
-pub(super) fn routes(handle: Handle) -> Router {
+pub(super) fn routes(
+    handle: Handle,
+    console: ConsoleSettings,
+    tokens: Option<Tokens>,
+    journal: &'static str,
+    door: watch::Receiver<Door>,
+) -> Router {
+    let console = console::routes(handle.clone(), console, tokens, journal, door);
     let figures = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(handle);
-    figures.merge(page::routes())
+    figures.merge(console)
 }
 
 /// Whether the sequencer makes turns and the journal takes what came before: a read waits for both (H4).

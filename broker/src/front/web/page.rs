@@ -10,7 +10,7 @@ use axum::{
 };
 
 /// The page at `/`, its files beside it.
-pub(super) fn routes() -> Router {
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/", get(|| async { file("index.html") }))
         .route("/console/{file}", get(|Path(name): Path<String>| async move { file(&name) }))
@@ -21,10 +21,14 @@ fn file(name: &str) -> Response {
         return (StatusCode::NOT_FOUND, "the page has no such file\n").into_response();
     };
     let mut response = asset.bytes.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
-    for (name, value) in lockstep_page::HEADERS {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+    protect(&mut response);
     response
+}
+
+/// The headers that keep what is foreign out of the page.
+pub(super) fn protect(response: &mut Response) {
+    for (name, value) in lockstep_page::HEADERS {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
 }
