@@ -10,24 +10,28 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use lockstep_lab::{
-    director::Director,
+    class,
+    director::{Director, Phase},
     lesson::Scenario,
     lessons,
     producer::{self, ProducerSettings},
     report::{Report, rows},
+    server::Door,
     stage::{Setup, Speed},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::Global,
-    exit::{Found, Usage},
+    exit::{Found, Refused, Usage},
     output::{print, say},
 };
 
 /// Flags of `lab`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
+  lockstep lab                                             says the link of the page
+  lockstep lab --scenario zombie --seed 7 --open           opens it
   lockstep lab --list                                      the scenarios
   lockstep lab --scenario zombie --seed 7 --headless       one of them, in the terminal; the exit code is the verdict
   lockstep lab --scenario crash --headless --report crash.html
@@ -39,6 +43,12 @@ pub(crate) struct LabArgs {
     /// The seed of the dialogue.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
+    /// The port of the page on loopback; 0 takes a free one.
+    #[arg(long, default_value_t = 0, value_name = "PORT", conflicts_with = "headless")]
+    port: u16,
+    /// Open the page (xdg-open).
+    #[arg(long, conflicts_with = "headless")]
+    open: bool,
     /// Go through the scenario without a page, as fast as it goes.
     #[arg(long)]
     headless: bool,
@@ -72,13 +82,14 @@ pub(crate) async fn run(args: LabArgs, global: &Global) -> anyhow::Result<()> {
     if args.list {
         return list(global);
     }
-    if !args.headless {
-        return Err(Usage("the lab has no page yet: say --headless".to_owned()).into());
+    if !args.headless && args.report.is_some() {
+        return Err(Usage("--report goes with --headless; the page gives its report itself".to_owned()).into());
     }
     let folder = Folder::new(args.data.as_deref())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let verdict = tokio::select! {
-        verdict = Box::pin(headless(&args, &folder.path, global)) => verdict,
+        verdict = Box::pin(headless(&args, &folder.path, global)), if args.headless => verdict,
+        ended = Box::pin(page(&args, &folder.path, global)), if !args.headless => ended,
         _ = tokio::signal::ctrl_c() => Err(Found("interrupted; every process of the lab has ended".to_owned()).into()),
         _ = terminate.recv() => Err(Found("told to end; every process of the lab has ended".to_owned()).into()),
     };
@@ -112,6 +123,22 @@ impl Folder {
             return Err(Usage(format!("{path} is not empty: a lab begins anew, so name an empty or new folder")).into());
         }
         Ok(Self { path: path.canonicalize()?, _temporary: None })
+    }
+}
+
+/// Serves the page until somebody ends the lab.
+async fn page(args: &LabArgs, folder: &Path, global: &Global) -> anyhow::Result<()> {
+    let door = Door::open(args.port).await.map_err(|error| Refused(format!("{error:#}")))?;
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let (class, course) = class::begin(program, folder.to_owned(), args.scenario.name, args.seed).await?;
+    let link = door.link();
+    global.output().result(&serde_json::json!({ "link": link }), || format!("lab: {link}"))?;
+    if args.open && tokio::process::Command::new("xdg-open").arg(&link).spawn().is_err() {
+        say("lockstep: there is no xdg-open here; open the link by hand");
+    }
+    tokio::select! {
+        served = door.serve(class) => served,
+        () = course => Ok(()),
     }
 }
 
@@ -161,7 +188,7 @@ async fn walk(lab: &mut Director, silent: bool) -> anyhow::Result<()> {
                 tell(&format!("     {letter}) {choice}"))?;
             }
         }
-        while lab.at().1 != lockstep_lab::director::Phase::Runs {
+        while lab.at().1 != Phase::Runs {
             lab.next().await?;
         }
         let began = Instant::now();

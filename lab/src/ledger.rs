@@ -102,6 +102,8 @@ pub struct Life {
     pub committed: u64,
     /// It was set aside.
     pub aside: bool,
+    /// Its answer left the broker and was lost, so it is on disk.
+    pub on_disk: bool,
 }
 
 /// Everything that is known from outside.
@@ -113,6 +115,8 @@ pub struct Ledger {
     answered: Vec<(String, u32)>,
     numbers: BTreeSet<u64>,
     published: Vec<Line>,
+    /// By worker: what it touched last.
+    hands: BTreeMap<u32, Touched>,
     commits: usize,
     aside: BTreeSet<u64>,
     sent: u64,
@@ -159,7 +163,8 @@ impl Ledger {
     /// Takes the next line of what mappers touched.
     pub fn touched(&mut self, touched: Touched) {
         self.processed += 1;
-        self.lives.entry((touched.conversation, touched.turn)).or_default().processed += 1;
+        self.lives.entry((touched.conversation.clone(), touched.turn)).or_default().processed += 1;
+        self.hands.insert(touched.worker, touched);
     }
 
     /// Takes the next line of a published file.
@@ -204,6 +209,19 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// The answer to a message was seen, and lost.
+    pub fn answer_lost(&mut self, conversation: &str, turn: u32) {
+        self.lives.entry((conversation.to_owned(), turn)).or_default().on_disk = true;
+    }
+
+    /// What a worker touched last, while that is not committed.
+    #[must_use]
+    pub fn doing(&self, worker: u32) -> Option<&Touched> {
+        let touched = self.hands.get(&worker)?;
+        let life = self.lives.get(&(touched.conversation.clone(), touched.turn))?;
+        (life.committed == 0 && !life.aside).then_some(touched)
     }
 
     /// How far a message is.

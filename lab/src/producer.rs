@@ -144,7 +144,7 @@ impl Producer {
 
     /// Sends one message until it is answered, hearing orders beside; false when they ended.
     async fn course<R: AsyncRead + Unpin>(&mut self, turn: &Turn, orders: &mut Orders<R>) -> anyhow::Result<bool> {
-        if !self.pause(self.pace, orders).await? {
+        if !self.wait_turn(orders).await? {
             return Ok(false);
         }
         self.again = false;
@@ -174,6 +174,20 @@ impl Producer {
                     Some(order) => self.hear(&order)?,
                     None => return Ok(false),
                 }
+            }
+        }
+    }
+
+    /// Waits as long as the pace says, which may change meanwhile; false when the orders ended.
+    async fn wait_turn<R: AsyncRead + Unpin>(&mut self, orders: &mut Orders<R>) -> anyhow::Result<bool> {
+        let began = tokio::time::Instant::now();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(began + self.pace) => return Ok(true),
+                order = orders.next_line() => match order? {
+                    Some(order) => self.hear(&order)?,
+                    None => return Ok(false),
+                },
             }
         }
     }

@@ -23,6 +23,7 @@ use crate::{
     ledger::Ledger,
     lesson::{Action, Facts, Scenario},
     mapper::{PACE, TOUCHED},
+    producer::Noted,
 };
 use beside::Beside;
 pub use beside::Read;
@@ -78,6 +79,8 @@ pub struct Stage {
     pub ledger: Ledger,
     allowed: Vec<u64>,
     slow: u64,
+    /// How many lost answers are known to belong to a message, by producer.
+    credited: Vec<u64>,
     /// The pool is to end once every message that may be sent was answered for.
     finishing: bool,
 }
@@ -119,6 +122,7 @@ impl Stage {
         let mut stage = Self {
             allowed: vec![0; PRODUCERS],
             slow: 1,
+            credited: vec![0; PRODUCERS],
             finishing: false,
             setup,
             scenario,
@@ -196,8 +200,15 @@ impl Stage {
     /// # Errors
     /// A process that ended and should not have.
     pub async fn look(&mut self) -> anyhow::Result<Facts> {
-        for log in &mut self.logs {
+        for ((log, sender), credited) in self.logs.iter_mut().zip(&self.senders).zip(&mut self.credited) {
             for noted in log.lines() {
+                // A try without an answer whose answer was lost on the way: the broker had stored it.
+                if let Noted::Unanswered { conversation, turn, .. } = &noted
+                    && sender.lost() > *credited
+                {
+                    *credited += 1;
+                    self.ledger.answer_lost(conversation, *turn);
+                }
                 self.ledger.noted(noted);
             }
         }
