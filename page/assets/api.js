@@ -25,15 +25,14 @@ export function takeToken() {
 export const hasWriteToken = () => sessionStorage.getItem(WRITE) !== null || sessionStorage.getItem(READ) !== null;
 export const setBearer = (token) => sessionStorage.setItem(READ, token);
 
-/** The headers of every read. */
+/** The headers of every read: where the broker has tokens, the one of the link is enough. */
 export function readHeaders() {
-  const bearer = sessionStorage.getItem(READ);
-  return bearer ? { authorization: `Bearer ${bearer}` } : {};
+  const [bearer, token] = [sessionStorage.getItem(READ), sessionStorage.getItem(WRITE)];
+  return { ...(bearer ? { authorization: `Bearer ${bearer}` } : {}), ...(token ? { 'lockstep-console': token } : {}) };
 }
 
 function writeHeaders() {
-  const token = sessionStorage.getItem(WRITE);
-  return { ...readHeaders(), 'content-type': 'application/json', ...(token ? { 'lockstep-console': token } : {}) };
+  return { ...readHeaders(), 'content-type': 'application/json' };
 }
 
 /** The address of a call; what is absent is left out. */

@@ -84,10 +84,11 @@ export async function serve(story, ...flags) {
     const command = ['serve', '--listen', `127.0.0.1:${port}`, '--data', join(home, 'data'), '--journal', 'segments', ...flags];
     child = spawn(process.env.LOCKSTEP, command, { stdio: ['ignore', 'pipe', 'pipe'], cwd: home });
     const linked = lineOf(child.stderr, /^console: (http\S+)/);
+    linked.catch(() => {});
     const found = await lineOf(child.stdout, /^listening on (http\S+)/);
     broker.url = `${found}/`;
     port = new URL(found).port;
-    broker.link = flags.includes('off') ? '' : await linked;
+    broker.link = flags.includes('--console') ? broker.url : await linked;
   }
 
   async function stop(signal) {

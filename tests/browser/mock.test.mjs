@@ -137,7 +137,7 @@ test('lanes that look the same are not drawn anew, and the chosen message stays 
   const mock = await scene(story);
   const page = await open(story);
   await page.goto(`${mock.url}#/queue/${QUEUE}`);
-  await page.getByRole('option', { name: /^#43,/ }).click();
+  await page.getByRole('option', { name: /^#43,/ }).locator('.body').click();
   await page.getByRole('heading', { name: 'Message #43' }).waitFor();
   const next = lane('customer-7', 0, 42, 8, 60, 'w2', 20_000);
   mock.tell(QUEUE, 'diff', { lanes: [next], gone: [] });

@@ -16,14 +16,16 @@ function fill(broker) {
   broker.run('queue', 'create', 'mails.fifo');
   broker.run('queue', 'create', 'reminders.fifo', '--delay', '600');
   broker.run('queue', 'set', QUEUE, '--dead-letter-queue', 'dead.fifo', '--max-receives', '2');
-  const lines = (n, word) => Array.from({ length: n }, (_, i) => `{"order":${i + 1},"${word}":"yes"}`);
+  let order = 0;
+  const lines = (n, word) => Array.from({ length: n }, () => `{"order":${(order += 1)},"${word}":"yes"}`);
   broker.send(QUEUE, 'customer-11', ...lines(1, 'poison'));
   broker.run('receive', QUEUE, '--visibility-timeout', '0');
   broker.run('receive', QUEUE, '--visibility-timeout', '0');
   broker.send(QUEUE, 'customer-12', ...lines(6, 'paid'));
   broker.run('receive', QUEUE, '--max', '3', '--delete');
+  broker.run('receive', QUEUE, '--max', '1');
   broker.send(QUEUE, 'customer-15', ...lines(5, 'paid'));
-  broker.run('receive', QUEUE, '--max', '10');
+  broker.run('receive', QUEUE, '--max', '2');
   broker.send(QUEUE, 'customer-20', ...lines(30, 'paid'));
   broker.send(QUEUE, 'customer-21', ...lines(2, 'paid'));
   broker.send(QUEUE, 'customer-33', ...lines(4, 'paid'));
@@ -47,7 +49,7 @@ async function shoot(broker, scheme) {
   broker.run('receive', QUEUE, '--max', '1', '--delete');
   await new Promise((resolve) => setTimeout(resolve, 4_000));
   await take('lanes');
-  await page.locator('.dot.is-in_flight').first().click();
+  await page.locator('.strip .is-in_flight .body').first().click({ force: true });
   await page.getByRole('list', { name: 'its life' }).waitFor();
   await take('life');
   await page.keyboard.press('Escape');
