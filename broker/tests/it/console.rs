@@ -340,3 +340,34 @@ async fn a_console_that_only_looks_writes_nothing_and_one_that_is_off_is_not_the
     }
     broker.stop().await.expect("a clean end");
 }
+
+/// 100,000 groups, of which a page sees what it asks for.
+#[tokio::test]
+async fn a_window_costs_what_it_shows_however_many_groups_there_are() {
+    let broker = Served::start(&settings()).await;
+    create(&broker.handle, "a.fifo").await;
+    for batch in 0..100 {
+        let of = |n: u32| message(&format!("g{n:05}"), &n.to_string(), "x");
+        let messages = (batch * 1_000..(batch + 1) * 1_000).map(of).collect();
+        broker.handle.send(queue("a.fifo"), messages).await.expect("sent");
+    }
+    let began = std::time::Instant::now();
+    let window = read(&broker, "lanes?queue=a.fifo&after=g49999").await;
+    assert_eq!((&window["first"], window["lanes"].as_array().map(Vec::len)), (&"g50000".into(), Some(40)));
+    let found = read(&broker, "lanes?queue=a.fifo&find=99999").await;
+    assert_eq!((&found["first"], &found["more"]), (&"g99999".into(), &false.into()), "{found}");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let size = window.to_string().len();
+    assert!(size < 16 << 10, "{size} bytes for 40 lanes of a dot");
+    let mut feed = Reading::open(&broker, "queue=a.fifo&lanes=10", "").await;
+    assert_eq!(feed.until("snapshot").await.data["queue"]["groups"], 100_000);
+    // Nothing of a group that is out of sight is told but the counts.
+    send(&broker.handle, "a.fifo", "g90000", "more").await;
+    let diff = feed.until("diff").await.data;
+    assert_eq!((&diff["lanes"], &diff["queue"]["messages"]), (&serde_json::json!([]), &100_001.into()), "{diff}");
+    send(&broker.handle, "a.fifo", "g00003", "more-yet").await;
+    let told = feed.until("facts").await.data;
+    assert_eq!((&told["facts"][0]["group"], told["facts"].as_array().map(Vec::len)), (&"g00003".into(), Some(1)));
+    broker.stop().await.expect("a clean end");
+}

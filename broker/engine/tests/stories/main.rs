@@ -19,4 +19,5 @@ mod standard;
 mod strict;
 mod tags;
 mod time;
+mod window;
 mod world;
