@@ -149,7 +149,7 @@ pub(crate) fn log_file(path: &Path) -> anyhow::Result<File> {
 pub(crate) fn broker(listener: &TcpListener, data: &Path, journal: Option<&str>, log: &Path) -> anyhow::Result<Child> {
     let socket: OwnedFd = listener.try_clone().context("cannot hand over the listening socket")?.into();
     let mut command = ourselves()?;
-    command.args(["serve", "--listen", "stdin", "--lock-patience", "5", "--data"]).arg(data);
+    command.args(["serve", "--listen", "stdin", "--console", "off", "--lock-patience", "5", "--data"]).arg(data);
     command.args(journal.iter().flat_map(|journal| ["--journal", *journal]));
     command.stdin(Stdio::from(socket)).stdout(Stdio::piped()).stderr(log_file(log)?);
     command.spawn().context("cannot start the broker process")

@@ -6,6 +6,7 @@ mod backup;
 mod bench;
 mod by_hand;
 mod cli;
+mod console;
 mod contract;
 mod dead_letters;
 mod disk;
