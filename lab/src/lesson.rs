@@ -101,6 +101,8 @@ pub enum Action {
     Thaw,
     /// SIGKILL for the broker; it is started again.
     KillBroker,
+    /// The same, once so many more messages are committed: in the middle of everything.
+    KillBrokerAfter(u64),
     /// Not one byte more fits on the broker's disk.
     FillDisk,
     /// The next answers to a producer are lost.

@@ -120,7 +120,7 @@ fn retry() -> Scenario {
                 step(
                     "An answer is lost",
                     vec![Action::LoseAnswers(0, 1), Action::SendOne(0, 3)],
-                    "The connection breaks in place of the answer. `sent` counts one try more, `turned away` becomes 1, `stored` does not.",
+                    "The connection breaks in place of the answer. 'sent' counts one try more, 'turned away' becomes 1, 'stored' does not.",
                     Until::TurnedAway(1),
                 ),
             ),
@@ -145,7 +145,7 @@ fn zombie() -> Scenario {
             "The second one's alone: the first one's commit is refused.",
         ],
         right: 2,
-        answer: "When the lease lapsed the claim went to the other worker under a higher epoch. The commit of the zombie names the old epoch and is refused: its file lies there, and no manifest names it.",
+        answer: "When the lease lapsed the claim went to the other worker under a higher epoch. The commit of the zombie comes under the old epoch, or for a claim that is finished: either way it is refused. Its file lies there, and no manifest names it.",
     };
     Scenario {
         name: "zombie",
@@ -173,7 +173,7 @@ fn zombie() -> Scenario {
             step(
                 "Its lease lapses, and another worker takes the claim",
                 vec![],
-                "The epoch of the claim rises. `processed` counts the messages again, `committed` counts them once.",
+                "The epoch of the claim rises. 'processed' counts the messages again, 'committed' counts them once.",
                 Until::TakenOver,
             ),
             step(
@@ -223,7 +223,7 @@ fn crash() -> Scenario {
                 step(
                     "kill -9 for a worker, between its file and its commit",
                     vec![Action::KillAt(Point::AfterFile), Action::Send(6)],
-                    "A new worker starts in its place. `processed` is ahead of `committed` by what was done twice.",
+                    "A new worker starts in its place. 'processed' is ahead of 'committed' by what was done twice.",
                     Until::WorkerDiedAndCaughtUp,
                 ),
             ),
@@ -231,7 +231,7 @@ fn crash() -> Scenario {
                 broker,
                 step(
                     "kill -9 for the broker",
-                    vec![Action::Send(12), Action::KillBroker],
+                    vec![Action::Send(12), Action::KillBrokerAfter(4)],
                     "The page turns grey. The broker reads its journal, and the same numbers are back.",
                     Until::BrokerBack,
                 ),
@@ -300,7 +300,7 @@ fn hole() -> Scenario {
             step(
                 "Six minutes later it sends again",
                 vec![Action::Advance(360), Action::Again],
-                "`turned away` counts it, `stored` does not.",
+                "'turned away' counts it, 'stored' does not.",
                 Until::TurnedAway(1),
             ),
             the_rest(),

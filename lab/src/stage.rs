@@ -81,6 +81,8 @@ pub struct Stage {
     slow: u64,
     /// How many lost answers are known to belong to a message, by producer.
     credited: Vec<u64>,
+    /// The broker is to be killed when so many lines are committed.
+    kill_at: Option<u64>,
     /// The pool is to end once every message that may be sent was answered for.
     finishing: bool,
 }
@@ -123,6 +125,7 @@ impl Stage {
             allowed: vec![0; PRODUCERS],
             slow: 1,
             credited: vec![0; PRODUCERS],
+            kill_at: None,
             finishing: false,
             setup,
             scenario,
@@ -164,6 +167,7 @@ impl Stage {
             Action::FreezeWorker(place) => self.workers.freeze(*place),
             Action::Thaw => self.workers.thaw(),
             Action::KillBroker => self.broker.kill(),
+            Action::KillBrokerAfter(more) => self.kill_at = Some(self.ledger.lines().len() as u64 + more),
             Action::FillDisk => self.broker.fill_disk(),
             Action::LoseAnswers(place, answers) => self.sender(*place)?.lose(*answers),
             Action::Poison(place) => self.sender(*place)?.order("poison").await?,
@@ -217,6 +221,9 @@ impl Stage {
         }
         if let Some(output) = self.workers.output() {
             self.ledger.read(&output);
+        }
+        if self.kill_at.take_if(|at| *at <= self.ledger.lines().len() as u64).is_some() {
+            self.broker.kill();
         }
         for sender in &mut self.senders {
             sender.check()?;

@@ -9,8 +9,8 @@ export function makeLesson(root, act) {
   const steps = el('ol', { class: 'steps' });
   const name = el('h2');
   const see = el('p', { class: 'see' });
-  const card = el('div');
-  const left = el('div', { class: 'step' }, title, steps, name, card, see);
+  const card = el('div', { class: 'card-place' });
+  const left = el('div', { class: 'step' }, el('div', { class: 'titles' }, title, steps), name, see);
   const next = el('button', { type: 'button', class: 'main', id: 'next', onclick: () => act({ action: 'next' }) });
   const pause = el('button', { type: 'button', id: 'pause', onclick: () => act({ action: shown.aside.paused ? 'run' : 'pause' }) });
   const one = el('button', { type: 'button', text: 'One second (s)', onclick: () => act({ action: 'step' }) });
@@ -31,6 +31,7 @@ export function makeLesson(root, act) {
       el('div', { class: 'buttons' }, el('label', {}, 'seed', seed), again),
       el('small', {}, 'the same in a terminal: ', command),
     ),
+    card,
   );
   let shown = null;
   let drawn = '';
@@ -76,6 +77,7 @@ export function makeLesson(root, act) {
     shown = state;
     const { scenario, step: at, phase, aside } = state;
     const step = scenario.steps[at];
+    put(root, 'data-at', `${scenario.name} ${at} ${phase} ${aside.predicted[at] ?? '-'}`);
     say(title, scenario.title);
     if (steps.childElementCount !== scenario.steps.length || steps.dataset.of !== scenario.name) {
       steps.dataset.of = scenario.name;
@@ -87,7 +89,7 @@ export function makeLesson(root, act) {
     });
     say(name, `${at + 1}. ${step.title}`);
     drawCard(step, at);
-    say(see, phase === 'over' ? scenario.learnt : phase === 'waits' ? scenario.shows : `See: ${step.see}`);
+    say(see, phase === 'over' ? scenario.learnt : phase === 'waits' ? (at === 0 ? 'Begin when everybody sees the page.' : '') : `See: ${step.see}`);
     const waitsForCard = phase === 'waits' && step.card && aside.predicted[at] === null;
     const words = { waits: waitsForCard ? 'Predict, then do it (n)' : 'Do it (n)', runs: 'Under way …', met: 'Next step (n)', over: 'Over' };
     say(next, words[phase]);

@@ -17,7 +17,7 @@ export function makeTalk(root) {
       const bubbles = turns.map(() => ({ ticks: el('span', { class: 'ticks' }), text: el('span'), again: el('span', { class: 'again' }) }));
       const nodes = bubbles.map(({ ticks, text, again }) => el('li', { class: 'bubble waits' }, ticks, text, ' ', again));
       const list = el('ol', { class: 'bubbles', tabindex: 0, 'aria-label': `what ${name} and the agent say` }, ...nodes);
-      return { node: el('article', { class: 'person' }, el('h3', {}, name, count), list), list, nodes, bubbles, count, seen: 0 };
+      return { node: el('article', { class: 'person' }, el('h3', {}, el('span', { class: 'who', text: name }), count), list), list, nodes, bubbles, count, seen: 0 };
     });
     root.replaceChildren(...people.map((person) => person.node));
   }
@@ -43,6 +43,7 @@ export function makeTalk(root) {
         if (turn.committed > 0) notes.push(turn.committed === 1 ? 'published' : `published ${turn.committed}×`);
         if (turn.aside) notes.push('set aside: poison');
         say(again, notes.join(', '));
+        put(again, 'class', turn.tries > 1 || turn.processed > 1 || turn.aside ? 'again' : 'again calm');
         const how = ['bubble', turn.sender, turn.received ? '' : 'waits', turn.answered ? 'answered' : '', turn.aside ? 'aside' : ''];
         put(person.nodes[at], 'class', how.filter(Boolean).join(' '));
         if (turn.received) seen += 1;

@@ -1,7 +1,9 @@
 //! The lab as a class meets it: every scenario on real processes, its verdict as the exit code, and nothing left behind.
 
 use std::{
-    process::Stdio,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -108,6 +110,151 @@ fn a_lab_that_is_told_to_end_or_killed_leaves_no_process_behind() {
         let code = lab.wait().unwrap().code();
         assert_eq!(code, (signal == Signal::TERM).then_some(1));
         until("the end of every process", || processes_of(place).is_empty().then_some(()));
+    }
+}
+
+#[test]
+fn the_page_walks_through_a_scenario_and_strangers_get_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let page = Page::open(&["--scenario", "retry", "--seed", "3", "--data", place]);
+    assert!(page.ask("GET", "/", &[], "").contains("/console/lab.js"));
+    for (header, code) in [
+        ("Host: evil.example", "HOST_UNKNOWN"),
+        ("Origin: http://evil.example", "ORIGIN_FOREIGN"),
+        ("Sec-Fetch-Site: cross-site", "ORIGIN_FOREIGN"),
+    ] {
+        let answer = page.ask("GET", "/lab/api/report.json", &[header], "");
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains(code), "{header}: {answer}");
+    }
+    for token in ["lockstep-console: wrong", "x: y"] {
+        let answer =
+            page.ask("POST", "/lab/api/do", &[token, "Content-Type: application/json"], r#"{"action":"next"}"#);
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("TOKEN_WRONG"), "{answer}");
+    }
+    for bad in
+        ["", "{}", r#"{"action":"explode"}"#, r#"{"action":"speed","times":61}"#, r#"{"action":"predict","choice":1}"#]
+    {
+        let answer = page.act(bad);
+        assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("message"), "{bad}: {answer}");
+    }
+    assert!(page.ask("GET", "/lab/api/report.json", &[], "").contains("NO_REPORT"));
+    let lanes = page.ask("GET", "/console/api/lanes?queue=conversations.fifo", &[], "");
+    assert!(lanes.starts_with("HTTP/1.1 200") && lanes.contains("\"lanes\""), "through to the broker: {lanes}");
+    page.good(r#"{"action":"speed","times":60}"#);
+    page.good(r#"{"action":"next"}"#);
+    let state = page.until("the end of the first step", |state| state["phase"] == "met");
+    assert_eq!((&state["proof"]["committed"], &state["step"]), (&12.into(), &0.into()));
+    page.good(r#"{"action":"next"}"#);
+    let state = page.until("the card", |state| state["step"] == 1);
+    assert_eq!(state["scenario"]["steps"][1]["card"]["right"], Value::Null, "not told before");
+    page.good(r#"{"action":"predict","choice":2}"#);
+    page.good(r#"{"action":"next"}"#);
+    let state = page.until("the answer", |state| state["phase"] == "met");
+    assert_eq!(
+        (&state["aside"]["predicted"][1], &state["scenario"]["steps"][1]["card"]["right"]),
+        (&2.into(), &2.into())
+    );
+    // What no step asks for: a worker dies, the broker dies, a message is poison.
+    for word in
+        [r#"{"action":"poison","producer":1}"#, r#"{"action":"kill-worker","place":0}"#, r#"{"action":"kill-broker"}"#]
+    {
+        page.good(word);
+    }
+    let end = page.until("the end", |state| {
+        if state["phase"] == "met" {
+            page.good(r#"{"action":"next"}"#);
+        }
+        state["phase"] == "over"
+    });
+    let proof = &end["verdict"]["proof"];
+    assert_eq!(
+        (&end["verdict"]["ok"], &proof["accepted"], &proof["committed"]),
+        (&true.into(), &72.into(), &71.into()),
+        "{proof}"
+    );
+    assert_eq!((&proof["dead_lettered"], &end["facts"]["broker_lives"]), (&1.into(), &2.into()));
+    assert!(page.ask("GET", "/lab/api/report.html", &[], "").contains("<h2>Proof table</h2>"));
+    page.good(r#"{"action":"answers"}"#);
+    let answers = page.until("the other answers", |state| state["aside"]["answers"].is_array());
+    let standard = &answers["aside"]["answers"][0];
+    assert!(standard["real"] == true && standard["proof"]["duplicated"].as_u64().unwrap() > 0, "{standard}");
+    page.good(r#"{"action":"scenario","name":"order","seed":9}"#);
+    let state = page.until("the other scenario", |state| state["scenario"]["name"] == "order");
+    assert_eq!((&state["seed"], &state["proof"]["sent"]), (&9.into(), &0.into()));
+    assert_eq!(page.end(), Some(0));
+    until("the end of every process", || processes_of(place).is_empty().then_some(()));
+}
+
+/// A lab with its page.
+struct Page {
+    lab: Child,
+    address: String,
+    token: String,
+}
+
+impl Page {
+    fn open(flags: &[&str]) -> Self {
+        let mut lab = lockstep(&["lab"]).args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(lab.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let (address, token) = line.trim().strip_prefix("lab: http://").unwrap().split_once("/#token=").unwrap();
+        Self { lab, address: address.to_owned(), token: token.to_owned() }
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let host = format!("Host: {}", self.address);
+        let own = if headers.iter().any(|header| header.starts_with("Host:")) { None } else { Some(host.as_str()) };
+        let head: Vec<&str> = own.into_iter().chain(headers.iter().copied()).collect();
+        let (head, length) = (head.join("\r\n"), body.len());
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn act(&self, word: &str) -> String {
+        let token = format!("lockstep-console: {}", self.token);
+        self.ask("POST", "/lab/api/do", &[&token, "Content-Type: application/json"], word)
+    }
+
+    fn good(&self, word: &str) {
+        let answer = self.act(word);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{word}: {answer}");
+    }
+
+    /// The first state that a page would be shown now.
+    fn state(&self) -> Value {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET /lab/api/state HTTP/1.0\r\nHost: {}\r\n\r\n", self.address).unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        let line = lines.find_map(|line| line.unwrap().strip_prefix("data: ").map(str::to_owned)).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn until(&self, what: &str, mut found: impl FnMut(&Value) -> bool) -> Value {
+        until(what, || {
+            let state = self.state();
+            assert_eq!(state["aside"]["failed"], Value::Null, "{what}");
+            found(&state).then_some(state)
+        })
+    }
+
+    fn end(mut self) -> Option<i32> {
+        kill_process(Pid::from_raw(i32::try_from(self.lab.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
+        self.lab.wait().unwrap().code()
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // A test that failed must not leave its lab behind.
+        let _ = self.lab.kill();
+        let _ = self.lab.wait();
     }
 }
 
