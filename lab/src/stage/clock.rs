@@ -15,6 +15,9 @@ use tokio::{sync::watch, task::JoinHandle};
 /// How often the clock moves.
 const TICK: Duration = Duration::from_millis(200);
 
+/// So long a jump may take: everything that is due by then is on disk before it is answered.
+const JUMP: Duration = Duration::from_secs(30);
+
 /// How fast a lab goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Speed {
@@ -34,13 +37,14 @@ pub(super) struct Ticker {
 
 impl Ticker {
     pub(super) fn start(endpoint: &str, speed: Speed) -> anyhow::Result<Self> {
-        // A move that was lost to a broker that died is made up for by the next one.
-        let client = Client::builder(endpoint)
-            .retry(RetryPolicy { time_limit: Duration::from_millis(100), ..RetryPolicy::default() });
-        let client = client.connect_lazy()?;
+        let asks = |time_limit| {
+            Client::builder(endpoint).retry(RetryPolicy { time_limit, ..RetryPolicy::default() }).connect_lazy()
+        };
+        // A small move that was lost to a broker that died is made up for by the next one; a jump is not.
+        let (client, small) = (asks(JUMP)?, asks(TICK)?);
         let (speed, times) = watch::channel(speed.times);
         let moved = Arc::<AtomicU64>::default();
-        let task = tokio::spawn(tick(client.clone(), times, Arc::clone(&moved)));
+        let task = tokio::spawn(tick(small, times, Arc::clone(&moved)));
         Ok(Self { client, speed, moved, task })
     }
 
