@@ -63,9 +63,10 @@ pub(crate) fn explained(queue: &str, explained: &Explanation, of_group: bool) ->
 fn held_by(queue: &str, blocking: &Blocking, now: Timestamp) -> String {
     let (sequence, receives) = (blocking.sequence, blocking.receives);
     let ago = span(now.0.saturating_sub(blocking.holder.since().0));
+    let often = if receives == 1 { "once".to_owned() } else { format!("{receives} times") };
     match &blocking.holder {
         Holder::Receiver { epoch, until, .. } => format!(
-            "#{sequence} is in flight since {ago}, received {receives} times, under epoch {epoch}; unless it is deleted \
+            "#{sequence} is in flight since {ago}, received {often}, under epoch {epoch}; unless it is deleted \
              or extended it becomes visible again in {}",
             span(until.0.saturating_sub(now.0))
         ),
