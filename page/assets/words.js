@@ -34,8 +34,11 @@ const bytes = (n) => (n < 10_000 ? many(n, 'byte') : `${number(Math.round(n / 10
 
 const rule = (name) => (name ? ` (${name})` : '');
 
-/** A name that is not longer than there is room for. */
-export const shortName = (name, most = 40) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+/** A name that is not longer than there is room for; of a process's random id only what tells it from the next one. */
+export function shortName(name, most = 40) {
+  const short = name.replace(/-([0-9a-f]{4})[0-9a-f]{28}\b/g, '-$1');
+  return short.length > most ? `${short.slice(0, most - 1)}…` : short;
+}
 
 /** A holder in a word or two, for under a dot: the worker of a claim, the claim, or the epoch of a receive. */
 export function holderName(holder) {

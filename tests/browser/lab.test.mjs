@@ -1,31 +1,14 @@
 // The lab as a class drives it: every scenario by clicks, to its verdict, on real processes. A picture of each is kept.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 
-import { atEnd, AWAY, open, OUT } from './browser.mjs';
+import { AWAY, open, OUT } from './browser.mjs';
+import { lab, LONG, SCENARIOS, walk } from './class.mjs';
 
-const SCENARIOS = ['order', 'retry', 'zombie', 'crash', 'hole'];
 /** What the page is told while the broker behind it is away, and deals with. */
 const CALM = [AWAY, /502 \(Bad Gateway\)/];
-const LONG = { timeout: 90_000 };
-
-/** A lab of its own; the link of its page. */
-async function lab(story, scenario) {
-  const child = spawn(process.env.LOCKSTEP, ['lab', '--scenario', scenario, '--seed', '7', '--log', 'off'], { stdio: ['ignore', 'pipe', 'inherit'] });
-  atEnd(story, () => new Promise((resolve) => {
-    child.once('exit', resolve);
-    child.kill('SIGTERM');
-  }));
-  for await (const line of createInterface({ input: child.stdout })) {
-    const found = /^lab: (\S+)$/.exec(line);
-    if (found) return found[1];
-  }
-  throw new Error('the lab said no link');
-}
 
 for (const scenario of SCENARIOS) {
   test(`the scenario ${scenario} is walked through by clicks`, async (story) => {
@@ -33,17 +16,7 @@ for (const scenario of SCENARIOS) {
     const page = await open(story, { calm: CALM });
     await page.goto(link);
     await page.getByRole('button', { name: '×60' }).click();
-    let cards = 0;
-    let at = '';
-    for (;;) {
-      // Scenario, step, phase and prediction: what a click has to change.
-      await page.waitForFunction((was) => ![was, undefined].includes(document.getElementById('lesson').dataset.at) && !/ runs /.test(document.getElementById('lesson').dataset.at), at, LONG);
-      at = await page.evaluate(() => document.getElementById('lesson').dataset.at);
-      if (/ over /.test(at)) break;
-      const asks = / waits -$/.test(at) && (await page.locator('.choices button').count()) > 0;
-      if (asks) cards += 1;
-      await page.locator(asks ? '.choices button' : '#next').first().click();
-    }
+    const cards = await walk(page);
     assert.ok(cards > 0, 'there is a card before a failure');
     assert.match(await page.textContent('#verdict'), /^ok: .*lost 0, duplicated 0, out of order 0$/);
     assert.equal(await page.textContent('#equal'), '= equal');

@@ -10,7 +10,7 @@ import { applyDiff, applySnapshot, compared, emptyModel, remembered } from './as
 import { RULES } from './assets/rules.js';
 import { makeSeries, rate, rates, sample } from './assets/series.js';
 import { makeParser } from './assets/sse.js';
-import { age, compact, dotSentence, factSentence, KINDS, laneSentence, left, number, recoverySentence, span } from './assets/words.js';
+import { age, compact, dotSentence, factSentence, KINDS, laneSentence, left, number, recoverySentence, shortName, span } from './assets/words.js';
 
 const dot = (seq, state, more = {}) => ({ seq: String(seq), state, until: null, since: null, holder: null, receives: 0, sent: 0, bytes: 5, ...more });
 const lane = (group, dots, more = {}) => ({ group, place: 0, depth: dots.length, state: 'free', rule: 'O1', until: null, dots, ...more });
@@ -118,6 +118,11 @@ test('a held lane says whom it waits for, and why', () => {
   assert.equal(laneSentence(lane('g', [dot(7, 'waiting')]), 0), '#7 is next, ready now');
   assert.equal(laneSentence(lane('g', [dot(7, 'delayed', { until: 5_000 })], { state: 'delayed', rule: 'O7', until: 5_000 }), 0), 'waits for #7: delayed, 5 s left (O7)');
   assert.equal(laneSentence(lane('g', [], { state: 'empty' }), 0), 'empty');
+});
+
+test('a worker is told from the next one at its place by four letters, not by thirty-two', () => {
+  assert.equal(shortName('worker w1-634a00dd4d4640479c89d16369bd1f02, claim 7'), 'worker w1-634a, claim 7');
+  assert.equal(shortName('customer-20', 8), 'custome…');
 });
 
 test('every kind of fact has words, and an unknown one is told too', () => {

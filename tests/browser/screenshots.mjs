@@ -1,9 +1,10 @@
-// The pictures of the documentation, of a real broker with a day of a small shop in it: light and dark. No story is judged
-// here.
+// The pictures of the documentation: of a real broker with a day of a small shop in it, light and dark, and of each lesson of
+// the lab where its failure has been predicted and met. No story is judged here.
 
 import { join } from 'node:path';
 
 import { launch, OUT, serve } from './browser.mjs';
+import { lab, LONG, SCENARIOS, walk } from './class.mjs';
 
 const endings = [];
 const story = { after: (end) => endings.push(end) };
@@ -61,10 +62,26 @@ async function shoot(broker, scheme) {
   await close();
 }
 
+async function teach(scenario) {
+  const link = await lab(story, scenario);
+  const { page, close } = await launch({ colorScheme: 'light', viewport: { width: 1440, height: 1000 } });
+  const take = (name) => page.screenshot({ path: join(OUT, `lab-${name}.png`), animations: 'disabled' });
+  await page.goto(link);
+  await page.getByRole('button', { name: '×30' }).click();
+  await walk(page, (at) => (/ met \d/.test(at) ? take(scenario) : undefined));
+  if (scenario === SCENARIOS.at(-1)) {
+    await page.keyboard.press('o');
+    await page.waitForFunction(() => /Plain HTTP/.test(document.getElementById('answers').textContent), null, LONG);
+    await page.screenshot({ path: join(OUT, 'lab-answers.png'), fullPage: true, animations: 'disabled' });
+  }
+  await close();
+}
+
 const broker = await serve(story);
 try {
   fill(broker);
   for (const scheme of ['light', 'dark']) await shoot(broker, scheme);
+  for (const scenario of SCENARIOS) await teach(scenario);
 } finally {
   for (const end of endings) await end();
 }
