@@ -31,7 +31,9 @@ export function atEnd(story, end) {
 }
 
 let browser = null;
-after(() => browser?.close());
+/** Ends the browser: by itself behind the last story, by the caller where there are none. */
+export const shut = () => browser?.close();
+after(shut);
 
 /** A page with a past of its own, in the one browser of this process, whose profile is new and forgotten; `close()` ends it. */
 export async function launch(context = {}) {
