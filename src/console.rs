@@ -69,7 +69,7 @@ pub(crate) fn link(settings: &ConsoleSettings, scheme: &str, address: SocketAddr
         any if any.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
         ip => ip,
     };
-    let page = format!("console: {scheme}://{}/", SocketAddr::new(ip, address.port()));
+    let page = format!("{scheme}://{}/", SocketAddr::new(ip, address.port()));
     match (settings.mode, &settings.token) {
         (ConsoleMode::Off, _) => None,
         (ConsoleMode::On, Some(token)) => Some(format!("{page}#token={token}")),
@@ -95,8 +95,8 @@ mod tests {
             let settings = ConsoleSettings { mode, token: Some("t".into()), hosts: Vec::new() };
             link(&settings, "http", address.parse().expect("an address"))
         };
-        assert_eq!(at(ConsoleMode::On, "0.0.0.0:9"), Some("console: http://127.0.0.1:9/#token=t".into()));
-        assert_eq!(at(ConsoleMode::ReadOnly, "[::1]:9"), Some("console: http://[::1]:9/".into()));
+        assert_eq!(at(ConsoleMode::On, "0.0.0.0:9"), Some("http://127.0.0.1:9/#token=t".into()));
+        assert_eq!(at(ConsoleMode::ReadOnly, "[::1]:9"), Some("http://[::1]:9/".into()));
         assert_eq!(at(ConsoleMode::Off, "127.0.0.1:9"), None);
     }
 }

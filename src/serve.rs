@@ -23,7 +23,7 @@ use lockstep_emr_sim::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    cli::{DEFAULT_ADDRESS, Global},
+    cli::{DEFAULT_ADDRESS, Global, LogFormat},
     connect::trusting,
     console::{self, ConsoleArgs},
     exit::{Found, Refused, Usage},
@@ -194,7 +194,11 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     let mut interrupt = signal(SignalKind::interrupt())?;
     print(&format!("listening on {scheme}://{address}"))?;
     if let Some(link) = link {
-        say(&link);
+        // Among lines of JSON it is one of them.
+        say(&match global.log_format {
+            LogFormat::Text => format!("console: {link}"),
+            LogFormat::Json => serde_json::json!({ "console": link }).to_string(),
+        });
     }
     let shutdown = async move {
         tokio::select! {

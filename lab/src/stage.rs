@@ -4,11 +4,11 @@
 mod beside;
 mod broker;
 mod clock;
+mod files;
 mod pool;
 mod senders;
 
 use std::{
-    io::{Read as _, Seek as _, SeekFrom},
     net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,7 +16,6 @@ use std::{
 
 use anyhow::Context as _;
 use lockstep_client::{Client, GroupDelivery, QueueAttributes, RedrivePolicy, RetryPolicy};
-use serde::de::DeserializeOwned;
 
 use crate::{
     dialogue::{CONVERSATIONS, Turn, dialogue, producer_of},
@@ -31,6 +30,7 @@ use broker::Broker;
 pub use broker::Life as BrokerLife;
 pub use clock::Speed;
 use clock::Ticker;
+use files::{Tail, append_to, last_lines};
 use pool::Workers;
 use senders::Sender;
 
@@ -361,41 +361,6 @@ async fn queue(client: &Client) -> anyhow::Result<u64> {
     Ok(generation)
 }
 
-/// A file of JSON Lines that somebody appends to.
-#[derive(Debug)]
-struct Tail {
-    path: PathBuf,
-    at: u64,
-}
-
-impl Tail {
-    fn new(path: PathBuf) -> Self {
-        Self { path, at: 0 }
-    }
-
-    /// The whole lines that came since the last time. A file that is not there yet has none.
-    fn lines<T: DeserializeOwned>(&mut self) -> Vec<T> {
-        let mut bytes = Vec::new();
-        let read = std::fs::File::open(&self.path).and_then(|mut file| {
-            file.seek(SeekFrom::Start(self.at))?;
-            file.read_to_end(&mut bytes)
-        });
-        if read.is_err() {
-            return Vec::new();
-        }
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        self.at += whole as u64;
-        bytes[..whole].split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
-    }
-}
-
-/// The last lines of a log, for an error.
-fn last_lines(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(5)..].join("\n")
-}
-
 /// A command of ours, as a child that ends with this process, without the settings of the outer one.
 fn child(program: &Path) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(program);
@@ -405,12 +370,6 @@ fn child(program: &Path) -> tokio::process::Command {
     // Ctrl-C on a terminal is for the lab; it ends its children in good order.
     command.kill_on_drop(true).process_group(0);
     command
-}
-
-/// A file that lives of one process append to.
-fn append_to(path: &Path) -> anyhow::Result<std::fs::File> {
-    let open = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    open.with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The names of the conversations.

@@ -47,3 +47,26 @@ test('keys drive the lab, the other answers stand beside, and a page without the
   await stranger.click('#next');
   await stranger.waitForFunction(() => /token/.test(document.getElementById('notice').textContent));
 });
+
+test('every switch strikes real processes, and the proof holds', async (story) => {
+  const link = await lab(story, 'order');
+  const page = await open(story, { calm: CALM });
+  await page.goto(link);
+  await page.getByRole('button', { name: '×60' }).click();
+  const strikes = [
+    async () => {
+      for (const name of ['Poison', 'Lose an answer', 'Lose five', 'Slow consumers', 'Send four more']) await page.getByRole('button', { name }).click();
+      await page.getByRole('button', { name: 'Slow consumers', pressed: true }).click();
+    },
+    async () => {
+      await page.getByRole('button', { name: 'Fill its disk' }).click();
+      await page.getByText(/life 2/).waitFor(LONG);
+    },
+  ];
+  await walk(page, async (at) => {
+    if (/ met /.test(at)) await strikes.shift()?.();
+  });
+  assert.deepEqual(strikes, [], 'all of them were used');
+  assert.match(await page.textContent('#verdict'), /^ok: .*lost 0, duplicated 0, out of order 0$/);
+  assert.equal(await page.textContent('#equal'), '= equal');
+});

@@ -126,6 +126,7 @@ fn log_lines_can_be_json() {
     let lines = std::io::BufReader::new(broker.stderr.take().unwrap()).lines();
     let mut events = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
     assert!(events.any(|event| event["message"] == "recovered" && event["queues"] == 0));
+    assert!(events.any(|event| event["console"].as_str().is_some_and(|link| link.contains("/#token="))));
     assert!(events.any(|event| event["message"] == "listening"));
     broker.kill().unwrap();
     broker.wait().unwrap();

@@ -1,3 +1,5 @@
+//! What the ring of facts remembers and forgets.
+
 use super::*;
 
 fn fact(frame: u64, sequence: u64) -> Fact {
