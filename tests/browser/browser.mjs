@@ -35,9 +35,19 @@ let browser = null;
 export const shut = () => browser?.close();
 after(shut);
 
+/** Starts the browser. It now and then dies of itself while it starts, which says nothing of the page: twice more, then it counts. */
+async function start(more = 2) {
+  try {
+    return await chromium.launch({ executablePath, args: FLAGS });
+  } catch (error) {
+    if (more === 0) throw error;
+    return start(more - 1);
+  }
+}
+
 /** A page with a past of its own, in the one browser of this process, whose profile is new and forgotten; `close()` ends it. */
 export async function launch(context = {}) {
-  browser ??= await chromium.launch({ executablePath, args: FLAGS });
+  browser ??= await start();
   const window = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...context });
   const page = await window.newPage();
   page.setDefaultTimeout(20_000);

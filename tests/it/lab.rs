@@ -186,6 +186,31 @@ fn the_page_walks_through_a_scenario_and_strangers_get_nothing() {
     until("the end of every process", || processes_of(place).is_empty().then_some(()));
 }
 
+#[test]
+fn a_worker_that_is_frozen_and_thawed_in_one_breath_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = Page::open(&["--scenario", "order", "--seed", "5", "--data", folder.path().to_str().unwrap()]);
+    page.good(r#"{"action":"speed","times":60}"#);
+    page.good(r#"{"action":"next"}"#);
+    page.until("the end of the first step", |state| state["phase"] == "met");
+    page.good(r#"{"action":"kill-worker","place":0}"#);
+    for _ in 0..5 {
+        for word in
+            [r#"{"action":"freeze-worker","place":0}"#, r#"{"action":"freeze-worker","place":1}"#, r#"{"action":"thaw"}"#]
+        {
+            page.good(word);
+        }
+    }
+    let end = page.until("the end", |state| {
+        if state["phase"] == "met" {
+            page.good(r#"{"action":"next"}"#);
+        }
+        state["phase"] == "over"
+    });
+    assert_eq!(end["verdict"]["ok"], Value::Bool(true), "{}", end["verdict"]["proof"]);
+    assert_eq!(page.end(), Some(0));
+}
+
 /// A lab with its page.
 struct Page {
     lab: Child,

@@ -2,6 +2,7 @@
 //! pool's own business.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     path::{Path, PathBuf},
     sync::Arc,
@@ -29,6 +30,8 @@ pub(super) struct Workers {
     handle: PoolHandle,
     task: Option<JoinHandle<Result<Summary, PoolError>>>,
     drained: bool,
+    /// Told to stand still by hand: the system may not show it yet, and the pool may have given them up since.
+    told: BTreeSet<u32>,
     out: PathBuf,
     points: PathBuf,
 }
@@ -65,7 +68,7 @@ impl Workers {
         let port = ClientPort::connect(endpoint, PATIENCE)?;
         let (pool, handle) = Pool::open(port, settings, Arc::new(launcher)).await?;
         let task = Some(tokio::spawn(pool.run()));
-        Ok(Self { handle, task, drained: false, out, points })
+        Ok(Self { handle, task, drained: false, told: BTreeSet::new(), out, points })
     }
 
     /// The first worker that comes to the point is struck.
@@ -106,16 +109,18 @@ impl Workers {
         self.handle.kill_worker(place);
     }
 
-    pub(super) fn freeze(&self, place: usize) {
+    pub(super) fn freeze(&mut self, place: usize) {
         let pid = self.handle.progress().borrow().worker_pids.get(&place).copied().flatten();
         if let Some(pid) = pid {
             signal(pid, Signal::STOP);
+            self.told.insert(pid);
         }
     }
 
     /// Everyone who stands still goes on.
-    pub(super) fn thaw(&self) {
-        self.frozen().into_iter().for_each(|pid| signal(pid, Signal::CONT));
+    pub(super) fn thaw(&mut self) {
+        let told = std::mem::take(&mut self.told).into_iter().filter(|pid| is_worker(*pid));
+        self.frozen().into_iter().chain(told).for_each(|pid| signal(pid, Signal::CONT));
     }
 
     pub(super) fn finish(&self) {
