@@ -12,7 +12,7 @@ use lockstep_engine::{
 };
 
 use crate::{
-    codec::EventBuffer,
+    codec::{EventBuffer, give_back},
     facts::{changes_what_is_there, figures, fresh_bodies},
     journey::Dues,
     limits,
@@ -52,6 +52,15 @@ impl Draft {
     }
 }
 
+/// How large the last frame was. The next one is likely to be as large, and lists that grow step by step are copied at
+/// each.
+#[derive(Clone, Copy, Default)]
+struct Sizes {
+    event_bytes: usize,
+    facts: usize,
+    bodies: usize,
+}
+
 /// What a turn has gathered so far.
 struct Work {
     now: Timestamp,
@@ -67,9 +76,9 @@ struct Work {
 }
 
 impl Work {
-    fn new(now: Timestamp, space: Space) -> Self {
-        let (events, tally) = (EventBuffer::default(), Tally::default());
-        let (facts, bodies, held) = (Vec::new(), Vec::new(), Vec::new());
+    fn new(now: Timestamp, space: Space, like: Sizes) -> Self {
+        let (events, tally) = (EventBuffer::with_capacity(like.event_bytes), Tally::default());
+        let (facts, bodies, held) = (Vec::with_capacity(like.facts), Vec::with_capacity(like.bodies), Vec::new());
         Self { now, space, events, facts, bodies, body_bytes: 0, held, tally, unsettled: false }
     }
 
@@ -97,13 +106,15 @@ pub(crate) struct Turn {
     /// Whether time is journalled although nothing happens: not under a manual clock (H2).
     ticks: bool,
     last_sweep: Timestamp,
+    last_sizes: Sizes,
 }
 
 impl Turn {
     /// Goes on from a recovered engine; `opening` is journalled before anything else.
     pub(crate) fn new(engine: Engine, next_frame: u64, opening: Option<Event>) -> Self {
         let (waiting, changed) = (Waiting::default(), BTreeSet::new());
-        Self { engine, next_frame, waiting, changed, opening, may_wait: true, ticks: true, last_sweep: Timestamp(0) }
+        let (last_sweep, last_sizes) = (Timestamp(0), Sizes::default());
+        Self { engine, next_frame, waiting, changed, opening, may_wait: true, ticks: true, last_sweep, last_sizes }
     }
 
     /// Time is journalled only with what happens.
@@ -145,7 +156,7 @@ impl Turn {
         now: Timestamp,
         space: Space,
     ) -> TurnResult {
-        let mut work = Work::new(now, space);
+        let mut work = Work::new(now, space, self.last_sizes);
         if let Some(opening) = self.opening.take() {
             self.happen(&mut work, opening);
             // The first turn may come later than the start: what it decides is of its own time, not of the start's.
@@ -350,10 +361,13 @@ impl Turn {
     }
 
     fn finish(&mut self, work: Work, more: bool) -> TurnResult {
-        let Work { now, events, facts, bodies, body_bytes, held, tally, .. } = work;
+        let Work { now, events, mut facts, mut bodies, body_bytes, held, tally, .. } = work;
+        self.last_sizes = Sizes { event_bytes: events.len(), facts: facts.len(), bodies: bodies.len() };
         if events.is_empty() {
             return TurnResult { frame: None, held, tally, more };
         }
+        give_back(&mut facts);
+        give_back(&mut bodies);
         let size = events.len() as u64 + body_bytes;
         if size > limits::FRAME_BYTES {
             tracing::warn!(size, limit = limits::FRAME_BYTES, "a frame is larger than it should be (H1)");

@@ -195,14 +195,16 @@ fn a_worker_that_is_frozen_and_thawed_in_one_breath_goes_on() {
     page.until("the end of the first step", |state| state["phase"] == "met");
     page.good(r#"{"action":"kill-worker","place":0}"#);
     for _ in 0..5 {
-        for word in
-            [r#"{"action":"freeze-worker","place":0}"#, r#"{"action":"freeze-worker","place":1}"#, r#"{"action":"thaw"}"#]
-        {
+        for word in [
+            r#"{"action":"freeze-worker","place":0}"#,
+            r#"{"action":"freeze-worker","place":1}"#,
+            r#"{"action":"thaw"}"#,
+        ] {
             page.good(word);
         }
     }
     let end = page.until("the end", |state| {
-        if state["phase"] == "met" {
+        if state["phase"] == "met" || state["phase"] == "waits" {
             page.good(r#"{"action":"next"}"#);
         }
         state["phase"] == "over"

@@ -129,12 +129,21 @@ pub(crate) struct Encoded {
 
 /// Encodes the frame that is due in `chain`. Refuses one above [`MAX_FRAME_BYTES`].
 pub(crate) fn encode(chain: &Chain, frame: &Frame) -> Result<Encoded, String> {
+    let mut bytes = Vec::new();
+    let checksum = encode_behind(&mut bytes, chain, frame)?;
+    Ok(Encoded { bytes: bytes.into(), checksum })
+}
+
+/// As [`encode`], behind what `bytes` holds already; answers the checksum. The bodies are copied once, into where they are
+/// written from.
+pub(crate) fn encode_behind(bytes: &mut Vec<u8>, chain: &Chain, frame: &Frame) -> Result<u32, String> {
     let bodies: usize = frame.bodies.iter().map(Bytes::len).sum();
     let total = header_bytes(frame.bodies.len()) + frame.events.len() + bodies;
     if total > MAX_FRAME_BYTES {
         return Err(format!("frame {} would have {total} bytes, the limit is {MAX_FRAME_BYTES}", chain.due()));
     }
-    let mut bytes = BytesMut::with_capacity(total);
+    let start = bytes.len();
+    bytes.reserve(total);
     bytes.put_slice(MAGIC);
     bytes.put_u16(FRAME_VERSION);
     bytes.put_u16(0);
@@ -149,13 +158,13 @@ pub(crate) fn encode(chain: &Chain, frame: &Frame) -> Result<Encoded, String> {
         bytes.put_u32(length(body.len()));
         bytes.put_u32(crc32c::crc32c(body));
     }
-    let checksum = crc32c::crc32c(&bytes);
+    let checksum = crc32c::crc32c(&bytes[start..]);
     bytes.put_u32(checksum);
     bytes.put_slice(&frame.events);
     for body in &frame.bodies {
         bytes.put_slice(body);
     }
-    Ok(Encoded { bytes: bytes.freeze(), checksum })
+    Ok(checksum)
 }
 
 fn length(bytes: usize) -> u32 {

@@ -47,7 +47,19 @@ pub struct EventBuffer {
     bytes: Vec<u8>,
 }
 
+/// Gives back the room of a list that expected far more than came.
+pub(crate) fn give_back<T>(list: &mut Vec<T>) {
+    if list.len() < list.capacity() / 4 {
+        list.shrink_to_fit();
+    }
+}
+
 impl EventBuffer {
+    /// An empty one that holds so many bytes before it grows.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     /// Appends one event.
     pub fn push(&mut self, event: &Event) {
         self.bytes.push(EVENTS_TAG);
@@ -76,7 +88,8 @@ impl EventBuffer {
 
     /// The encoded `FrameEvents`.
     #[must_use]
-    pub fn finish(self) -> Bytes {
+    pub fn finish(mut self) -> Bytes {
+        give_back(&mut self.bytes);
         self.bytes.into()
     }
 }

@@ -45,7 +45,7 @@ use self::room::Room;
 use crate::checkpoint::SliceChain;
 use crate::directory::acknowledged::Acknowledged;
 use crate::directory::{Directory, durable};
-use crate::encoding::{Chain, encode};
+use crate::encoding::{Chain, encode_behind};
 use crate::error::{AppendError, OpenError, Place, ReadError, unless_failed};
 use crate::faulty::TornAppend;
 use crate::frame::{Frame, FrameNumber, JournalId, KeptFrame, Replayed};
@@ -179,26 +179,33 @@ impl SegmentsJournal {
         Ok(FIRST_OFFSET)
     }
 
-    fn write(&mut self, number: FrameNumber, frame: &[u8], part: usize) -> Result<u64, String> {
-        let length = u32::try_from(frame.len()).map_err(|_| format!("frame {number} is too large"))?;
-        let offset = self
-            .make_room(HEAD_BYTES + frame.len())
-            .map_err(|error| format!("making room for frame {number}: {error}"))?;
+    /// Puts the record of the frame that is due into the buffer; answers the frame's checksum.
+    fn encode(&mut self, frame: &Frame) -> Result<u32, String> {
         self.buffer.clear();
-        self.buffer.extend_from_slice(&record::head(length));
-        self.buffer.extend_from_slice(&frame[..part]);
-        let written = self.active.write_all_at(&self.buffer, offset);
+        self.buffer.extend_from_slice(&[0; HEAD_BYTES]);
+        let checksum = encode_behind(&mut self.buffer, &self.chain, frame)?;
+        let length = u32::try_from(self.buffer.len() - HEAD_BYTES).map_err(|_| "a frame beyond 4 GiB".to_owned())?;
+        self.buffer[..HEAD_BYTES].copy_from_slice(&record::head(length));
+        Ok(checksum)
+    }
+
+    /// Writes that record, or no more than its first bytes; answers where.
+    fn write(&mut self, number: FrameNumber, bytes: usize) -> Result<u64, String> {
+        let offset =
+            self.make_room(self.buffer.len()).map_err(|error| format!("making room for frame {number}: {error}"))?;
+        let written = self.active.write_all_at(&self.buffer[..bytes], offset);
         written.map_err(|error| format!("writing frame {number}: {error}")).map(|()| offset)
     }
 
-    /// Writes the frame and makes it durable: only after the last step may anyone be answered.
-    fn commit(&mut self, number: FrameNumber, frame: &[u8], bodies: u32) -> Result<(), String> {
-        let offset = self.write(number, frame, frame.len())?;
+    /// Writes the record in the buffer and makes it durable: only after the last step may anyone be answered.
+    fn commit(&mut self, number: FrameNumber, bodies: u32) -> Result<(), String> {
+        let bytes = self.buffer.len();
+        let offset = self.write(number, bytes)?;
         (self.sync)(&self.active).map_err(|error| format!("syncing frame {number}: {error}"))?;
         self.acknowledged.note(number).map_err(|error| format!("noting frame {number} in ACKED: {error}"))?;
         let at = u32::try_from(offset).map_err(|_| "a segment beyond 4 GiB".to_owned())?;
         if let Some(index) = self.shared.index_mut().as_mut() {
-            index.push(self.active_first, Slot::new(at, bodies), offset + (HEAD_BYTES + frame.len()) as u64);
+            index.push(self.active_first, Slot::new(at, bodies), offset + bytes as u64);
         }
         Ok(())
     }
@@ -295,17 +302,17 @@ impl Journal for SegmentsJournal {
             Err(AppendError::Failed(reason)) => return Err(self.fail(reason)),
             other => other?,
         }
-        let encoded = match encode(&self.chain, frame) {
-            Ok(encoded) => encoded,
+        let checksum = match self.encode(frame) {
+            Ok(checksum) => checksum,
             Err(reason) => return Err(self.fail(reason)),
         };
         let bodies = u32::try_from(frame.bodies.len()).unwrap_or(u32::MAX);
         let watched = self.watchdog.watch(|| format!("the append of frame {number}"));
-        let committed = self.commit(number, &encoded.bytes, bodies);
+        let committed = self.commit(number, bodies);
         let dropped = committed.and_then(|()| if release.is_empty() { Ok(()) } else { self.drop_dead(release) });
         drop(watched);
         dropped.map_err(|reason| self.fail(reason))?;
-        self.chain.advance(number, encoded.checksum);
+        self.chain.advance(number, checksum);
         Ok(())
     }
 
@@ -352,9 +359,9 @@ impl Drop for SegmentsJournal {
 impl TornAppend for SegmentsJournal {
     fn append_torn(&mut self, number: FrameNumber, frame: &Frame) -> Result<(), AppendError> {
         self.admit(number, &[])?;
-        let torn = encode(&self.chain, frame).and_then(|encoded| {
-            let half = encoded.bytes.len() / 2;
-            self.write(number, &encoded.bytes, half)
+        let torn = self.encode(frame).and_then(|_| {
+            let half = (HEAD_BYTES + self.buffer.len()) / 2;
+            self.write(number, half)
         });
         let reason = torn.map_or_else(|reason| reason, |_| "a torn append".to_owned());
         Err(self.fail(reason))
