@@ -65,7 +65,7 @@ pub(crate) fn changes_what_is_there(event: &Event) -> impl Iterator<Item = Queue
         Event::ClaimCommitted { queue, outcomes, .. } => {
             [Some(*queue), outcomes.letters.as_ref().map(|letters| letters.to)]
         }
-        Event::MoveTask { queue, fact, .. } => match fact {
+        Event::MoveTask { queue, fact, .. } => match &**fact {
             MoveTaskFact::Moved { to, .. } => [Some(*queue), Some(*to)],
             MoveTaskFact::Started(_) | MoveTaskFact::Advanced { .. } | MoveTaskFact::Ended { .. } => [None, None],
         },

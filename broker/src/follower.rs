@@ -32,7 +32,7 @@ use self::{
 use crate::{
     bodies::Bodies,
     limits,
-    recent::{self, Fact, Recent},
+    recent::{self, Allowance, Fact, Recent},
     request::Request,
     space::Gauge,
     writer::{Job, SliceJob},
@@ -100,6 +100,7 @@ pub(crate) struct Follower {
     /// Where people look what happened, and what is on its way there.
     recent: Recent,
     told: Vec<Fact>,
+    allowance: Allowance,
 }
 
 /// The broker ends: nothing more is to be written.
@@ -130,6 +131,7 @@ impl Follower {
             owing,
             recent,
             told: Vec::new(),
+            allowance: Allowance::new(Instant::now()),
         };
         follower.look();
         follower.bodies.1 = follower.bodies.0;
@@ -168,11 +170,19 @@ impl Follower {
 
     fn apply(&mut self, frame: Durable) {
         let Durable { number, facts, event_bytes: size, bodies, bytes } = frame;
+        let tells = self.allowance.is_left(Instant::now()) || self.recent.is_watched();
         for event in &facts {
-            recent::tell(event, &self.past.engine, number, &mut self.told);
+            if tells {
+                recent::tell(event, &self.past.engine, number, &mut self.told);
+            }
             self.past.engine.evolve(event);
         }
-        self.recent.note(number, &mut self.told);
+        self.allowance.spend(self.told.len());
+        if tells {
+            self.recent.note(number, &mut self.told);
+        } else {
+            self.recent.skip(number);
+        }
         self.past.held.add(number, bodies, bytes);
         self.past.last = number;
         self.past.tail_bytes += size;

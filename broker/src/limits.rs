@@ -148,6 +148,8 @@ pub const CONSOLE_PEEK: usize = 100;
 pub const FIND_LOOKS: usize = 32;
 /// Facts that are remembered for those who watch: some 6 MB.
 pub const RECENT_FACTS: usize = 65_536;
+/// Facts a second that are told while nobody watches, once as many as are remembered were told.
+pub const UNWATCHED_FACTS: f64 = 4_096.0;
 /// Sends of one turn that were turned away and are noted there one by one.
 pub const RECENT_TURNED_AWAY: usize = 256;
 /// Most bytes of one chunk of a backup (H9).

@@ -2,6 +2,7 @@
 //! as they are remembered. A bounded ring of small records that the follower fills; after a start those of the frames
 //! behind the checkpoint are there again. Which event tells what is `recent/telling`'s affair; how it is said a front's.
 
+mod allowance;
 mod telling;
 
 use std::{
@@ -15,7 +16,10 @@ use std::{
 use lockstep_engine::words::{ClaimNumber, Epoch, GroupId, Label, QueueGeneration, SequenceNumber, Timestamp};
 use tokio::sync::watch;
 
-pub(crate) use self::telling::{tell, turned_away};
+pub(crate) use self::{
+    allowance::Allowance,
+    telling::{tell, turned_away},
+};
 use crate::limits;
 
 /// What happened to a message, a group or a queue.
@@ -111,6 +115,12 @@ impl Ring {
         }
     }
 
+    /// Nothing is told of a frame: what is remembered begins behind it.
+    fn skip(&mut self, frame: u64) {
+        self.facts.clear();
+        (self.from, self.through) = (frame, self.through.max(frame));
+    }
+
     fn first(&self) -> u64 {
         self.next - self.facts.len() as u64
     }
@@ -184,6 +194,16 @@ impl Recent {
         }
     }
 
+    /// Nobody is told what a frame did, and nothing before it is remembered: there were too many facts, and nobody watches.
+    pub(crate) fn skip(&self, frame: u64) {
+        self.ring().skip(frame);
+    }
+
+    /// Whether somebody watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.pulse.receiver_count() > 0
+    }
+
     /// Ends a wait at the next durable frame, or when facts are noted.
     pub(crate) fn watch(&self) -> watch::Receiver<()> {
         self.0.pulse.subscribe()
@@ -191,7 +211,7 @@ impl Recent {
 
     fn beat(&self) {
         // Nobody watches most of the time, and then it must cost next to nothing.
-        if self.0.pulse.receiver_count() > 0 {
+        if self.is_watched() {
             self.0.pulse.send_replace(());
         }
     }

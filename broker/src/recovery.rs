@@ -292,7 +292,7 @@ mod tests {
         let delayed_until = None;
         let (key, key_expires_at) = (DeduplicationKey([0; 16]), ActiveTime(300_005));
         [
-            Event::QueueCreated { queue, name, attributes: Attributes::default(), at },
+            Event::QueueCreated { queue, name, attributes: Box::default(), at },
             Event::MessageSent { queue, sequence, group, key, key_expires_at, body, at, delayed_until },
         ]
     }

@@ -16,10 +16,7 @@ impl State {
     pub(crate) fn distilled(&self) -> impl Iterator<Item = Event> {
         let clock = Restored::Clock { time: self.time, downtime: self.downtime, last_generation: self.last_generation };
         let deletions = self.deletions.iter().map(|(at, name)| Restored::Deletion { name: name.clone(), at });
-        std::iter::once(clock)
-            .chain(deletions)
-            .chain(self.queues.values().flat_map(distilled_queue))
-            .map(Event::Restored)
+        std::iter::once(clock).chain(deletions).chain(self.queues.values().flat_map(distilled_queue)).map(Event::from)
     }
 }
 

@@ -95,7 +95,8 @@ pub struct Outcomes {
     pub letters: Option<Letters>,
 }
 
-/// One fact.
+/// One fact. Whatever is larger than a message that was sent lies in a box: facts are moved often, and that is nearly every
+/// one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are words whose types say what they are")]
 pub enum Event {
@@ -111,13 +112,13 @@ pub enum Event {
     QueueCreated {
         queue: QueueGeneration,
         name: QueueName,
-        attributes: Attributes,
+        attributes: Box<Attributes>,
         at: Timestamp,
     },
     /// A changed delay moves the messages that are still delayed with it (S11).
     QueueChanged {
         queue: QueueGeneration,
-        attributes: Attributes,
+        attributes: Box<Attributes>,
         at: Timestamp,
     },
     /// These are its tags from now on (L12).
@@ -226,7 +227,7 @@ pub enum Event {
     MoveTask {
         queue: QueueGeneration,
         task: TaskNumber,
-        fact: MoveTaskFact,
+        fact: Box<MoveTaskFact>,
     },
     /// A reader was opened; its open claims got new epochs.
     ReaderOpened {
@@ -275,7 +276,7 @@ pub enum Event {
         commit: CommitNumber,
         outputs: Vec<Accepted>,
         values: Vec<ValueChanged>,
-        outcomes: Outcomes,
+        outcomes: Box<Outcomes>,
     },
     /// A group delivers nothing from now on (B7).
     GroupParked {
@@ -310,5 +311,11 @@ pub enum Event {
         values: Vec<ValueChanged>,
     },
     /// A piece of a distilled state; only a checkpoint holds it.
-    Restored(Restored),
+    Restored(Box<Restored>),
+}
+
+impl From<Restored> for Event {
+    fn from(piece: Restored) -> Self {
+        Self::Restored(Box::new(piece))
+    }
 }

@@ -41,13 +41,13 @@ impl State {
             Event::QueueCreated { queue, name, attributes, at } => {
                 self.last_generation = *queue;
                 self.names.insert(name.clone(), *queue);
-                self.queues.insert(*queue, Queue::new(*queue, name.clone(), attributes.clone(), *at));
+                self.queues.insert(*queue, Queue::new(*queue, name.clone(), attributes.as_ref().clone(), *at));
             }
             Event::QueueChanged { queue, attributes, at } => {
                 let found = self.queues.get_mut(queue)?;
                 // A standard queue's messages keep the delay that they were sent with (S11).
                 let retimed = found.is_fifo() && found.attributes.delay != attributes.delay;
-                found.attributes = attributes.clone();
+                found.attributes = attributes.as_ref().clone();
                 found.modified_at = *at;
                 if retimed {
                     self.retime(*queue)?;

@@ -25,7 +25,7 @@
 
 use std::ops::Range;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use crate::error::AppendError;
 use crate::frame::{Frame, FrameNumber, JournalId};

@@ -87,22 +87,22 @@ pub(super) fn event(event: wire::Event) -> Result<Event, Fault> {
         Fact::BodiesMoved(it) => {
             Ok(Event::BodiesMoved { queue: QueueGeneration(it.queue), bodies: words::read_moved(it.bodies)? })
         }
-        Fact::RestoredClock(it) => Ok(Event::Restored(restored::clock(&it))),
-        Fact::RestoredDeletion(it) => restored::deletion(&it).map(Event::Restored),
-        Fact::RestoredQueue(it) => restored::queue(&it).map(Event::Restored),
-        Fact::RestoredMessage(it) => restored::message(&it).map(Event::Restored),
-        Fact::RestoredFreeGroup(it) => restored::free_group(&it).map(Event::Restored),
-        Fact::RestoredParkedGroup(it) => restored::parked_group(&it).map(Event::Restored),
-        Fact::RestoredTags(it) => restored::tags(&it).map(Event::Restored),
-        Fact::RestoredKey(it) => restored::key(&it).map(Event::Restored),
-        Fact::RestoredAttempt(it) => restored::attempt(&it).map(Event::Restored),
-        Fact::RestoredReader(it) => restored::reader(&it).map(Event::Restored),
-        Fact::RestoredClaim(it) => restored::claim(&it).map(Event::Restored),
-        Fact::RestoredEndedClaim(it) => restored::ended_claim(it).map(Event::Restored),
-        Fact::RestoredValue(it) => restored::value(&it).map(Event::Restored),
-        Fact::RestoredProducer(it) => producers::read_restored(it).map(Event::Restored),
-        Fact::RestoredMoveTask(it) => redrive::read_restored(it).map(Event::Restored),
-        Fact::RestoredPastCommit(it) => restored::past_commit(&it).map(Event::Restored),
+        Fact::RestoredClock(it) => Ok(restored::clock(&it).into()),
+        Fact::RestoredDeletion(it) => restored::deletion(&it).map(Event::from),
+        Fact::RestoredQueue(it) => restored::queue(&it).map(Event::from),
+        Fact::RestoredMessage(it) => restored::message(&it).map(Event::from),
+        Fact::RestoredFreeGroup(it) => restored::free_group(&it).map(Event::from),
+        Fact::RestoredParkedGroup(it) => restored::parked_group(&it).map(Event::from),
+        Fact::RestoredTags(it) => restored::tags(&it).map(Event::from),
+        Fact::RestoredKey(it) => restored::key(&it).map(Event::from),
+        Fact::RestoredAttempt(it) => restored::attempt(&it).map(Event::from),
+        Fact::RestoredReader(it) => restored::reader(&it).map(Event::from),
+        Fact::RestoredClaim(it) => restored::claim(&it).map(Event::from),
+        Fact::RestoredEndedClaim(it) => restored::ended_claim(it).map(Event::from),
+        Fact::RestoredValue(it) => restored::value(&it).map(Event::from),
+        Fact::RestoredProducer(it) => producers::read_restored(it).map(Event::from),
+        Fact::RestoredMoveTask(it) => redrive::read_restored(it).map(Event::from),
+        Fact::RestoredPastCommit(it) => restored::past_commit(&it).map(Event::from),
     }
 }
 
@@ -110,7 +110,7 @@ fn queue_created(it: &wire::QueueCreated) -> Result<Event, Fault> {
     Ok(Event::QueueCreated {
         queue: QueueGeneration(it.queue),
         name: words::queue_name(&it.name)?,
-        attributes: words::read_attributes(it.attributes.as_ref())?,
+        attributes: Box::new(words::read_attributes(it.attributes.as_ref())?),
         at: Timestamp(it.at),
     })
 }
@@ -118,7 +118,7 @@ fn queue_created(it: &wire::QueueCreated) -> Result<Event, Fault> {
 fn queue_changed(it: &wire::QueueChanged) -> Result<Event, Fault> {
     Ok(Event::QueueChanged {
         queue: QueueGeneration(it.queue),
-        attributes: words::read_attributes(it.attributes.as_ref())?,
+        attributes: Box::new(words::read_attributes(it.attributes.as_ref())?),
         at: Timestamp(it.at),
     })
 }
@@ -231,7 +231,7 @@ fn claim_committed(it: wire::ClaimCommitted) -> Result<Event, Fault> {
         commit: CommitNumber(it.commit),
         outputs: words::read_accepted(&it.outputs),
         values: words::read_values(it.values)?,
-        outcomes: words::read_outcomes(it.outcomes.as_ref())?,
+        outcomes: Box::new(words::read_outcomes(it.outcomes.as_ref())?),
     })
 }
 

@@ -69,9 +69,13 @@ fn write_end(end: MoveTaskEnd) -> wire::MoveTaskEnd {
     }
 }
 
+fn event(queue: u64, task: TaskNumber, fact: MoveTaskFact) -> Event {
+    Event::MoveTask { queue: QueueGeneration(queue), task, fact: Box::new(fact) }
+}
+
 pub(super) fn read_started(it: wire::MoveTaskStarted) -> Result<Event, Fault> {
     let task = read(it.task)?;
-    Ok(Event::MoveTask { queue: QueueGeneration(it.queue), task: task.number, fact: MoveTaskFact::Started(task) })
+    Ok(event(it.queue, task.number, MoveTaskFact::Started(task)))
 }
 
 pub(super) fn read_moved(it: &wire::MessagesMovedBack) -> Result<Event, Fault> {
@@ -83,19 +87,19 @@ pub(super) fn read_moved(it: &wire::MessagesMovedBack) -> Result<Event, Fault> {
         at: Timestamp(it.at),
         messages: words::sequences(&it.sequence_steps).into_iter().zip(words::sequences(&it.placed_steps)).collect(),
     };
-    Ok(Event::MoveTask { queue: QueueGeneration(it.queue), task: TaskNumber(it.task), fact })
+    Ok(event(it.queue, TaskNumber(it.task), fact))
 }
 
 pub(super) fn read_advanced(it: &wire::MoveTaskAdvanced) -> Event {
     let (looked_through, next_at) = (SequenceNumber(it.looked_through), Timestamp(it.next_at));
     let fact = MoveTaskFact::Advanced { looked_through, passed_over: it.passed_over, next_at };
-    Event::MoveTask { queue: QueueGeneration(it.queue), task: TaskNumber(it.task), fact }
+    event(it.queue, TaskNumber(it.task), fact)
 }
 
 pub(super) fn read_ended(it: &wire::MoveTaskEnded) -> Result<Event, Fault> {
     let end = read_end(it.end)?.ok_or("a move task ended without a reason")?;
     let fact = MoveTaskFact::Ended { at: Timestamp(it.at), end };
-    Ok(Event::MoveTask { queue: QueueGeneration(it.queue), task: TaskNumber(it.task), fact })
+    Ok(event(it.queue, TaskNumber(it.task), fact))
 }
 
 pub(super) fn read_restored(it: wire::RestoredMoveTask) -> Result<Restored, Fault> {

@@ -219,8 +219,8 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
     match kind {
         0 => Event::Ticked { at: at(r) },
         1 => Event::Resumed { at: at(r), gap: number(r) },
-        2 => Event::QueueCreated { queue, name: name(r), attributes: attributes(r), at: at(r) },
-        3 => Event::QueueChanged { queue, attributes: attributes(r), at: at(r) },
+        2 => Event::QueueCreated { queue, name: name(r), attributes: attributes(r).into(), at: at(r) },
+        3 => Event::QueueChanged { queue, attributes: attributes(r).into(), at: at(r) },
         4 => Event::QueuePurged { queue, at: at(r) },
         5 => Event::QueueDeleted { queue, at: at(r) },
         6 => Event::MessageSent {
@@ -301,7 +301,7 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
             commit: commit(r),
             outputs: list(r, accepted),
             values: list(r, value),
-            outcomes: outcomes(r),
+            outcomes: outcomes(r).into(),
         },
         19 => Event::DeliveriesCommitted {
             queue,
@@ -321,10 +321,10 @@ fn event(rng: &mut Rng, kind: u8) -> Event {
         24 => Event::ProducerForgotten { queue, epoch: epoch(r) },
         28 => Event::GroupParked { queue, group: group(r), at: at(r) },
         30 => Event::QueueTagged { queue, tags: tags(r) },
-        32 => Event::MoveTask { queue, task: TaskNumber(number(r)), fact: move_fact(r) },
+        32 => Event::MoveTask { queue, task: TaskNumber(number(r)), fact: move_fact(r).into() },
         33 => {
             let task = move_task(r);
-            Event::MoveTask { queue, task: task.number, fact: MoveTaskFact::Started(task) }
+            Event::MoveTask { queue, task: task.number, fact: MoveTaskFact::Started(task).into() }
         }
         29 => Event::GroupsUnparked { queue, groups: list(r, group) },
         _ => Event::ValuesCommitted {
@@ -448,7 +448,7 @@ fn piece(rng: &mut Rng, kind: u8) -> Restored {
 /// One event of every kind, in any order.
 pub(super) fn frame_of(rng: &mut Rng) -> Vec<Event> {
     let mut events: Vec<_> = (0..EVENTS).map(|kind| event(rng, kind)).collect();
-    events.extend((0..PIECES).map(|kind| Event::Restored(piece(rng, kind))));
+    events.extend((0..PIECES).map(|kind| Event::from(piece(rng, kind))));
     rng.shuffle(&mut events);
     events
 }

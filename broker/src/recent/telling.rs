@@ -64,7 +64,7 @@ pub(crate) fn tell(event: &Event, engine: &Engine, frame: u64, facts: &mut Vec<F
         Event::MessagesDeadLettered { queue, to, messages, .. } => {
             teller(queue).went(FactKind::DeadLettered, *to, messages);
         }
-        Event::MoveTask { queue, fact, .. } => match fact {
+        Event::MoveTask { queue, fact, .. } => match &**fact {
             MoveTaskFact::Moved { to, messages, .. } => teller(queue).went(FactKind::Moved, *to, messages),
             MoveTaskFact::Started(_) | MoveTaskFact::Advanced { .. } | MoveTaskFact::Ended { .. } => {}
         },

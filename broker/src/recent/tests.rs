@@ -52,6 +52,18 @@ fn what_is_forgotten_is_a_gap_and_no_silence() {
 }
 
 #[test]
+fn a_frame_that_is_not_told_ends_what_is_remembered_and_who_read_hears_of_it() {
+    let recent = ring(11, 2);
+    let begin = recent.begin(Some(11));
+    recent.skip(13);
+    recent.note(14, &mut vec![fact(14, 28)]);
+    let read = recent.read(begin.place, 9, |_| true);
+    assert_eq!((numbers(&read), read.lost, read.through), (vec![28], Some(13), 14));
+    assert_eq!(recent.begin(Some(12)).gap, Some((12, 13)));
+    assert_eq!(recent.begin(Some(13)).gap, None);
+}
+
+#[test]
 fn it_holds_so_many_and_a_slow_reader_is_told() {
     let most = limits::RECENT_FACTS as u64;
     let recent = ring(1, 2);

@@ -35,13 +35,13 @@ impl Needed {
         let mut needed = Self::default();
         for event in engine.distilled() {
             let Event::Restored(piece) = event else { continue };
-            if let Restored::Queue { queue, name, .. } = &piece {
+            if let Restored::Queue { queue, name, .. } = &*piece {
                 needed.queues.insert(*queue, name.clone());
             }
-            if let Restored::Message { queue, sequence, group, body, .. } = piece {
+            if let Restored::Message { queue, sequence, group, body, .. } = *piece {
                 needed.messages += 1;
                 needed.bodies.insert(body.position, Holder::Message { queue, group, sequence });
-            } else if let Restored::Value { queue, reader, group, key, body } = piece {
+            } else if let Restored::Value { queue, reader, group, key, body } = *piece {
                 needed.bodies.insert(body.position, Holder::Value { queue, reader, group, key });
             }
         }

@@ -139,7 +139,8 @@ fn remove(engine: &mut Engine, bad: &[Holder]) -> Vec<String> {
     let messages: Vec<(QueueGeneration, SequenceNumber)> = bad.iter().filter_map(message).collect();
     let (mut events, mut burnt) = (Vec::new(), Vec::new());
     for event in engine.distilled() {
-        if let Event::Restored(Restored::Claim { queue, reader, number, messages: claimed, .. }) = event
+        if let Event::Restored(piece) = event
+            && let Restored::Claim { queue, reader, number, messages: claimed, .. } = *piece
             && claimed.iter().any(|sequence| messages.contains(&(queue, *sequence)))
         {
             burnt.push(format!("claim {} of reader {} in queue {}", number.0, reader.0, queue.0));

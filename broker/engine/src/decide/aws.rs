@@ -62,7 +62,10 @@ impl Command for ReplacePolicy {
         }
         let mut attributes = queue.attributes.clone();
         attributes.aws.policy.clone_from(&self.policy);
-        Decision::new(vec![Event::QueueChanged { queue: queue.generation, attributes, at: context.now }], ())
+        Decision::new(
+            vec![Event::QueueChanged { queue: queue.generation, attributes: Box::new(attributes), at: context.now }],
+            (),
+        )
     }
 }
 

@@ -28,7 +28,12 @@ pub(super) fn create(
         Ok(Creation::Known(generation)) => Decision::unchanged(Ok(QueueCreated { generation, created: false })),
         Ok(Creation::New(attributes)) => {
             let queue = state.last_generation.next();
-            let event = Event::QueueCreated { queue, name: command.name.clone(), attributes, at: context.now };
+            let event = Event::QueueCreated {
+                queue,
+                name: command.name.clone(),
+                attributes: Box::new(attributes),
+                at: context.now,
+            };
             let tagged = Event::QueueTagged { queue, tags: command.tags.clone() };
             let events = if command.tags.is_empty() { vec![event] } else { vec![event, tagged] };
             Decision::new(events, QueueCreated { generation: queue, created: true })
@@ -79,9 +84,10 @@ impl Command for SetQueueAttributes {
     fn decide(&self, state: &State, context: &Context) -> Decision<()> {
         match changed(&self.changes, state, self) {
             Ok(None) => Decision::unchanged(Ok(())),
-            Ok(Some((queue, attributes))) => {
-                Decision::new(vec![Event::QueueChanged { queue, attributes, at: context.now }], ())
-            }
+            Ok(Some((queue, attributes))) => Decision::new(
+                vec![Event::QueueChanged { queue, attributes: Box::new(attributes), at: context.now }],
+                (),
+            ),
             Err(rejected) => Decision::unchanged(Err(rejected)),
         }
     }

@@ -81,7 +81,7 @@ impl Commit {
             commit,
             outputs: outputs.clone(),
             values,
-            outcomes,
+            outcomes: Box::new(outcomes),
         });
         let reply = Committed { commit: Some(commit), outputs, repeated: false };
         Ok(Decision { events, bodies: sending.bodies, reply: Ok(reply) })

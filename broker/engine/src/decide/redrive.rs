@@ -25,7 +25,7 @@ impl Command for StartMoveTask {
             Ok((queue, task)) => {
                 let number = task.number;
                 let fact = MoveTaskFact::Started(task);
-                let started = Event::MoveTask { queue, task: number, fact };
+                let started = Event::MoveTask { queue, task: number, fact: Box::new(fact) };
                 Decision::new(vec![started], MoveTaskStarted { queue, task: number })
             }
             Err(rejected) => Decision::unchanged(Err(rejected)),
@@ -44,7 +44,10 @@ impl Command for CancelMoveTask {
             Some(task) if !task.is_running() => Decision::unchanged(Err(Rejected::MoveTaskEnded)),
             Some(task) => {
                 let fact = MoveTaskFact::Ended { at: context.now, end: MoveTaskEnd::Cancelled };
-                Decision::new(vec![Event::MoveTask { queue: self.queue, task: self.task, fact }], task.moved)
+                Decision::new(
+                    vec![Event::MoveTask { queue: self.queue, task: self.task, fact: Box::new(fact) }],
+                    task.moved,
+                )
             }
         }
     }
@@ -110,7 +113,7 @@ impl State {
         {
             let facts = step.of(queue, task, space);
             let (queue, task) = (queue.generation, task.number);
-            events.extend(facts.into_iter().map(|fact| Event::MoveTask { queue, task, fact }));
+            events.extend(facts.into_iter().map(|fact| Event::MoveTask { queue, task, fact: Box::new(fact) }));
         }
         events
     }

@@ -122,7 +122,7 @@ impl State {
         else {
             return None;
         };
-        let Outcomes { returned, parked, at, letters } = outcomes;
+        let Outcomes { returned, parked, at, letters } = &**outcomes;
         let outcome = Outcome::Committed { id: id.clone(), digest: *digest, commit: *commit, outputs: outputs.clone() };
         let messages = self.end_claim(*queue, *reader, *number, outcome)?;
         let found = self.queues.get_mut(queue)?;

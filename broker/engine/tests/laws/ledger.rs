@@ -73,14 +73,19 @@ impl Ledger {
             Event::MessagesDeadLettered { queue, to, messages, .. } => {
                 self.carry(*queue, *to, messages, Fate::DeadLettered)
             }
-            Event::MoveTask { queue, fact: MoveTaskFact::Moved { to, messages, .. }, .. } => {
-                let held = |sequence: &SequenceNumber| {
-                    let waiting = self.books.get(queue).and_then(|book| book.waiting.get(&sequence.0));
-                    waiting.is_some_and(|waiting| waiting.holder.is_some() || waiting.delayed)
-                };
-                ensure!(!messages.iter().any(|(from, _)| held(from)), "a held message was moved back");
-                self.carry(*queue, *to, messages, Fate::MovedBack)
-            }
+            Event::MoveTask { queue, fact, .. } => match &**fact {
+                MoveTaskFact::Moved { to, messages, .. } => {
+                    let held = |sequence: &SequenceNumber| {
+                        let waiting = self.books.get(queue).and_then(|book| book.waiting.get(&sequence.0));
+                        waiting.is_some_and(|waiting| waiting.holder.is_some() || waiting.delayed)
+                    };
+                    ensure!(!messages.iter().any(|(from, _)| held(from)), "a held message was moved back");
+                    self.carry(*queue, *to, messages, Fate::MovedBack)
+                }
+                MoveTaskFact::Started(_) | MoveTaskFact::Advanced { .. } | MoveTaskFact::Ended { .. } => {
+                    self.books.get_mut(queue).ok_or("an event of no queue")?.enter(event)
+                }
+            },
             Event::ClaimCommitted { queue, outcomes, .. } => {
                 self.books.get_mut(queue).ok_or("an event of no queue")?.enter(event)?;
                 outcomes
@@ -101,7 +106,6 @@ impl Ledger {
             | Event::MessagesDeleted { queue, .. }
             | Event::VisibilityChanged { queue, .. }
             | Event::MessagesExpired { queue, .. }
-            | Event::MoveTask { queue, .. }
             | Event::KeysForgotten { queue, .. }
             | Event::ProducerOpened { queue, .. }
             | Event::NumbersUsed { queue, .. }
@@ -216,7 +220,7 @@ impl Book {
                 self.end(messages, Fate::Expired)
             }
             Event::ClaimCommitted { reader, number, outcomes, .. } => {
-                let Outcomes { returned, letters, .. } = outcomes;
+                let Outcomes { returned, letters, .. } = &**outcomes;
                 let messages = self.claims.remove(&(reader.0, number.0)).ok_or("a claim ended twice")?;
                 let leaves = |sequence: &SequenceNumber| {
                     let letters = letters.iter().flat_map(|letters| &letters.messages).map(|(from, _)| from);

@@ -243,7 +243,8 @@ fn q7_a_crash_between_two_steps_loses_and_repeats_nothing() {
     world.settle();
     assert_eq!(groups(&world.receive(10)), "a b c d e");
     let moved = world.journal.iter().filter_map(|event| {
-        let Event::MoveTask { fact: MoveTaskFact::Moved { messages, .. }, .. } = event else { return None };
+        let Event::MoveTask { fact, .. } = event else { return None };
+        let MoveTaskFact::Moved { messages, .. } = &**fact else { return None };
         Some(messages.len())
     });
     assert_eq!(moved.sum::<usize>(), 5);
