@@ -265,7 +265,7 @@ impl<'scope> Copy<'scope> {
 mod tests {
     use bytes::Bytes;
     use lockstep_engine::{
-        Attributes, Event,
+        Event,
         words::{
             ActiveTime, BodyRef, DeduplicationKey, GroupId, Position, QueueGeneration, QueueName, SequenceNumber,
             Timestamp,
