@@ -1,7 +1,7 @@
 //! The side file ACKED: the last frame that was acknowledged, so that a store that lost its end is seen (danger 12).
 //!
 //! sled drops everything after the first bad checksum of its log without a word: what is left looks whole, only shorter.
-//! This file is the witness. Each append writes its number here; the write is synced every 256 frames or once a second,
+//! This file is the witness. Each append writes its number here; the write is synced every 4,096 frames or once a second,
 //! whichever an append meets first, and at the end. After a kill the witness is exact; after a power cut it may be
 //! behind by that much, never ahead, since a number is written only when its frame is durable.
 //!
@@ -20,7 +20,7 @@ use crate::error::{OpenError, Place};
 use crate::frame::{FrameNumber, JournalId};
 
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
-const SYNC_EVERY_FRAMES: u64 = 256;
+const SYNC_EVERY_FRAMES: u64 = 4_096;
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 /// The open side file.
