@@ -78,6 +78,8 @@ pub struct Director {
     pub stage: Stage,
     at: usize,
     phase: Phase,
+    /// What was known when something was last done. A step that only watches may begin late: what it waits for may be over by
+    /// then, because the processes do not wait for the class.
     base: Facts,
     facts: Facts,
     began: Instant,
@@ -142,7 +144,10 @@ impl Director {
             }
             Phase::Waits => {}
         }
-        self.base = self.stage.look().await?;
+        let facts = self.stage.look().await?;
+        if !self.step().actions.is_empty() {
+            self.base = facts;
+        }
         (self.phase, self.began) = (Phase::Runs, Instant::now());
         for action in self.step().actions.clone() {
             self.stage.act(&action).await?;

@@ -187,6 +187,25 @@ fn the_page_walks_through_a_scenario_and_strangers_get_nothing() {
 }
 
 #[test]
+fn a_class_may_linger_at_any_step() {
+    for (scenario, field, late) in [("order", "committed", 24), ("zombie", "given_up", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let page = Page::open(&["--scenario", scenario, "--seed", "7", "--data", folder.path().to_str().unwrap()]);
+        page.good(r#"{"action":"speed","times":60}"#);
+        let end = page.until("the end", |state| {
+            // What the next step waits for is over before it is begun.
+            let lingers = state["step"] == 1 && state["phase"] == "met" && state["facts"][field].as_u64() < Some(late);
+            if state["phase"] != "runs" && state["phase"] != "over" && !lingers {
+                page.good(r#"{"action":"next"}"#);
+            }
+            state["phase"] == "over"
+        });
+        assert_eq!(end["verdict"]["ok"], Value::Bool(true), "{scenario}: {}", end["verdict"]["proof"]);
+        assert_eq!(page.end(), Some(0));
+    }
+}
+
+#[test]
 fn a_worker_that_is_frozen_and_thawed_in_one_breath_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let page = Page::open(&["--scenario", "order", "--seed", "5", "--data", folder.path().to_str().unwrap()]);
