@@ -108,9 +108,6 @@ pub const CACHE_BYTES: u64 = 64 << 20;
 pub const CHECKPOINT_FLOOR: u64 = 4 << 20;
 /// Bytes of events that the follower may be behind before an append waits for it.
 pub const FOLLOWER_LAG: u64 = 16 << 20;
-/// How long the follower lets frames gather once it has caught up, in ms: nobody waits for it, and to be woken for each
-/// frame would take a processor from those for whom somebody does.
-pub const FOLLOWER_NAP: u64 = 2;
 /// How long the follower waits for a frame before it looks around.
 pub const FOLLOWER_PAUSE: u64 = 1_000;
 /// The same while frames may go: then one is made for them, so that a drained disk is empty in seconds.

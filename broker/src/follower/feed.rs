@@ -7,7 +7,6 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
-    thread,
     time::Duration,
 };
 
@@ -134,14 +133,8 @@ impl Drop for Feed {
 }
 
 impl Intake {
-    /// What comes next; `Timeout` when nothing comes for so long, `Disconnected` when the journal ended. Where nothing is
-    /// there yet, what comes gathers for [`limits::FOLLOWER_NAP`].
+    /// What comes next; `Timeout` when nothing comes for so long, `Disconnected` when the journal ended.
     pub(super) fn take(&self, within: Duration) -> Result<Fed, mpsc::RecvTimeoutError> {
-        match self.try_take() {
-            Ok(fed) => return Ok(fed),
-            Err(mpsc::TryRecvError::Disconnected) => return Err(mpsc::RecvTimeoutError::Disconnected),
-            Err(mpsc::TryRecvError::Empty) => thread::sleep(Duration::from_millis(limits::FOLLOWER_NAP)),
-        }
         let fed = self.fed.recv_timeout(within)?.ok_or(mpsc::RecvTimeoutError::Disconnected)?;
         self.took(&fed);
         Ok(fed)
